@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+"""Builds, tests and tries agentvm on a machine that has nothing but Python.
+
+    python3 build.py                    dist/agentvm.pyz
+    python3 build.py test [ARG...]      lint, types, the archive, and pytest (with ARGs), all without Lima
+    python3 build.py smoke [ARG...]     the suites that need real Lima; only with AGENTVM_RUN_INTEGRATION_SMOKE=1
+    python3 build.py try ARG...         `agentvm ARG...` on real Lima, in a scratch project
+    python3 build.py lab up|run|down|remove
+                                        the lab: real Lima where the machine has none of its own, see tests/lab
+    python3 build.py bench [NAME]       bench/NAME.py, by default how long the archive takes to start
+    python3 build.py clean              removes what this program made in the checkout
+
+It makes its own virtual environment, .venv, and is quiet about what succeeds.
+"""
+
+import fcntl
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NoReturn
+
+ROOT = Path(os.path.abspath(__file__)).parent
+
+if sys.version_info < (3, 11):
+    # Of what follows, a Python that old only has to get through the syntax.
+    sys.path.insert(0, str(ROOT / "src"))
+    from agentvm.__main__ import rerun
+
+    rerun([os.path.abspath(__file__), *sys.argv[1:]])
+
+ENVIRONMENT = ROOT / ".venv"
+ARCHIVE = ROOT / "dist" / "agentvm.pyz"
+LAB = ROOT / "tests" / "lab" / "lab.py"
+SHEBANG = "/usr/bin/env -S python3 -I -S"
+EPOCH = 315532800
+"""The first second that a zip can tell, 1980-01-01, in Unix time."""
+SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
+
+
+def main(argv: "list[str]") -> int:
+    commands = {
+        "archive": build,
+        "test": test,
+        "smoke": smoke,
+        "try": try_out,
+        "lab": lab,
+        "bench": bench,
+        "clean": clean,
+    }
+    name, arguments = (argv[0], argv[1:]) if argv else ("archive", [])
+    if name in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if name not in commands:
+        give_up(f"there is no command {name!r}, only {', '.join(commands)}; `python3 build.py --help` explains them.")
+    return commands[name](arguments)
+
+
+def say(message: str) -> None:
+    print(f"build: {message}", file=sys.stderr, flush=True)
+
+
+def give_up(message: str) -> NoReturn:
+    sys.exit(f"build: {message}")
+
+
+# --- The commands ------------------------------------------------------------------------------------------------------
+
+
+def build(arguments: "list[str]") -> int:
+    """Make the archive."""
+    refuse_arguments("archive", arguments)
+    make_archive(make_environment(), ROOT, ARCHIVE)
+    say(f"made {ARCHIVE.relative_to(ROOT)}, {ARCHIVE.stat().st_size // 1024} KiB")
+    return 0
+
+
+def test(arguments: "list[str]") -> int:
+    """Check and test everything that needs no Lima."""
+    tools = make_environment().parent
+    sources = ["src", "build.py", "tests", "bench"]
+    check("lint", [tools / "ruff", "check", "."])
+    check("format", [tools / "ruff", "format", "--check", "."])
+    check("types", [tools / "mypy", *sources])
+    check("shell", [tools / "shellcheck", *shell_scripts()])
+    with timed("archive"):
+        make_archive(tools / "python", ROOT, ARCHIVE)
+    environment = {name: value for name, value in os.environ.items() if name != SMOKE_SWITCH}
+    with timed("tests"):
+        return pytest(["--ignore=tests/smoke", *arguments], environment)
+
+
+def smoke(arguments: "list[str]") -> int:
+    """Run what needs real Lima: here if Lima can run here, else the same command again in the lab."""
+    if os.environ.get(SMOKE_SWITCH) != "1":
+        print(f"Skipped: the smoke suite makes virtual machines, so it runs only with {SMOKE_SWITCH}=1.")
+        return 0
+    obstacle = find_obstacle()
+    if not obstacle:
+        make_archive(make_environment(), ROOT, ARCHIVE)
+        return pytest(["tests/contract", "tests/smoke", *arguments], dict(os.environ))
+    raise_lab(obstacle)
+    say("copying the checkout into the lab")
+    with packed_checkout() as checkout:
+        copied = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout)
+    return copied or run_in_lab('cd ~/checkout && exec python3 build.py smoke "$@"', arguments)
+
+
+def try_out(arguments: "list[str]") -> int:
+    """Run agentvm with these arguments on real Lima, in a scratch project that the next try finds again."""
+    build([])
+    obstacle = find_obstacle()
+    if not obstacle:
+        project = Path.home() / "agentvm-try"
+        project.mkdir(exist_ok=True)
+        say(f"running `agentvm {shlex.join(arguments)}` in {project}; `python3 build.py try rm` removes its machine")
+        return subprocess.call([ARCHIVE, *arguments], cwd=project)
+    raise_lab(obstacle)
+    say(f"running `agentvm {shlex.join(arguments)}` in the lab; `python3 build.py lab remove` removes all of it")
+    with ARCHIVE.open("rb") as archive:
+        copied = run_in_lab(RECEIVE_ARCHIVE, stdin=archive)
+    return copied or run_in_lab('cd ~/try && exec ~/agentvm.pyz "$@"', arguments)
+
+
+def lab(arguments: "list[str]") -> int:
+    """Hand over to the lab's own program."""
+    return subprocess.call([sys.executable, LAB, *arguments])
+
+
+def bench(arguments: "list[str]") -> int:
+    """Make the archive and measure."""
+    build([])
+    name, *rest = arguments or ["startup"]
+    return subprocess.call([sys.executable, ROOT / "bench" / f"{name}.py", *rest])
+
+
+def clean(arguments: "list[str]") -> int:
+    """Remove what building and testing made; the lab stays (`lab remove`)."""
+    refuse_arguments("clean", arguments)
+    made = [".venv", "build", "dist", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"]
+    for directory in [*(ROOT / name for name in made), *ROOT.rglob("__pycache__")]:
+        shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def refuse_arguments(command: str, arguments: "list[str]") -> None:
+    if arguments:
+        give_up(f"{command} takes no arguments, so it is not clear what {arguments[0]!r} shall do.")
+
+
+# --- Steps -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def timed(name: str) -> "Iterator[None]":
+    begin = time.monotonic()
+    yield
+    say(f"{name}: {time.monotonic() - begin:.1f} s")
+
+
+def check(name: str, command: "Sequence[str | Path]") -> None:
+    with timed(name):
+        run_quietly(command)
+
+
+def run_quietly(command: "Sequence[str | Path]", directory: Path = ROOT, **variables: str) -> None:
+    """Run a program, and show what it printed only if it fails, which ends this one."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words,
+        check=False,
+        cwd=directory,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if done.returncode:
+        sys.stdout.buffer.write(done.stdout)
+        sys.stdout.flush()
+        give_up(f"`{shlex.join(words)}` ended with status {done.returncode}.")
+
+
+def pytest(arguments: "list[str]", environment: "dict[str, str]") -> int:
+    environment["AGENTVM_TEST_ARCHIVE"] = str(ARCHIVE)
+    return subprocess.call(
+        [ENVIRONMENT / "bin" / "python", "-m", "pytest", "-q", *arguments], cwd=ROOT, env=environment
+    )
+
+
+def shell_scripts() -> "list[Path]":
+    """What shellcheck shall read."""
+    places = ["shims/*", "manifests/**/*.sh", "tests/lab/*.sh", ".ci/run"]
+    return sorted(path for place in places for path in ROOT.glob(place))
+
+
+# --- The tools ---------------------------------------------------------------------------------------------------------
+
+
+def make_environment(
+    directory: Path = ENVIRONMENT, groups: "Sequence[str]" = ("build", "test"), python: str = sys.executable
+) -> Path:
+    """Make or complete a virtual environment with these groups of pyproject.toml; its Python."""
+    wanted = read_requirements(groups)
+    stamp = directory / "installed"
+    with locked(directory.with_name(directory.name + ".lock")):
+        if not stamp.exists() or stamp.read_text() != wanted:
+            say(f"installing the tools into {directory.name}")
+            install(directory, wanted, python)
+            stamp.write_text(wanted)
+    return directory / "bin" / "python"
+
+
+def read_requirements(groups: "Sequence[str]") -> str:
+    import tomllib
+
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return "".join(f"{requirement}\n" for group in groups for requirement in table[group])
+
+
+def install(directory: Path, requirements: str, python: str) -> None:
+    program = directory / "bin" / "python"
+    if not program.exists():
+        require_ensurepip()
+        check("environment", [python, "-m", "venv", "--clear", directory])
+    options = ["--disable-pip-version-check", "--quiet", "--constraint", str(ROOT / "constraints.txt")]
+    check("tools", [program, "-m", "pip", "install", *options, *requirements.split()])
+
+
+def require_ensurepip() -> None:
+    """Debian and Ubuntu leave out of Python what a virtual environment starts with."""
+    if importlib.util.find_spec("ensurepip"):
+        return
+    package = f"python3.{sys.version_info[1]}-venv"
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        give_up(f"this Python can't make virtual environments: install {package} (`sudo apt install {package}`).")
+    check("apt update", ["apt-get", "update"])
+    check(package, ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", package])
+
+
+@contextmanager
+def locked(path: Path) -> "Iterator[None]":
+    """One at a time; the lock ends with the process, however that ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+# --- The archive -------------------------------------------------------------------------------------------------------
+
+
+def make_archive(python: Path, root: Path, target: Path) -> None:
+    """Build the checkout at `root` into `target`, with a Python that has the tools.
+
+    The bytes depend on the checkout alone: a wheel is the stage, shiv packs it, and what shiv takes from the machine
+    (order and modes of its own files) is evened out afterwards, when our front door replaces shiv's.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentvm-build-") as scratch:
+        stage, packed, finished = (Path(scratch, name) for name in ("stage", "packed.pyz", "finished.pyz"))
+        run_quietly([python, "-m", "hatchling", "build", "--target", "wheel", "--directory", scratch], root)
+        unpack_wheel(next(Path(scratch).glob("*.whl")), stage)
+        pack(python, stage, packed)
+        finish_archive(packed, finished, (root / "src" / "agentvm" / "__main__.py").read_text())
+        install_file(finished, target)
+
+
+def pack(python: Path, stage: Path, target: Path) -> None:
+    options = ["--uncompressed", "--reproducible", "--entry-point", "agentvm.__main__:main", "--python", SHEBANG]
+    # shiv 1.0.8 calls what newer Pythons deprecate.
+    run_quietly(
+        [python, "-W", "ignore", "-m", "shiv", *options, "--site-packages", stage, "--output-file", target],
+        SOURCE_DATE_EPOCH=str(EPOCH),
+    )
+
+
+def install_file(source: Path, target: Path) -> None:
+    """Put a program in its place at once, so that nobody starts half of it."""
+    target.parent.mkdir(exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copyfile(source, part)
+    part.chmod(0o755)
+    os.replace(part, target)
+
+
+def unpack_wheel(wheel: Path, stage: Path) -> None:
+    """Without the wheel's metadata: nothing in agentvm reads it, and it names the tools that made it."""
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(stage, [name for name in file.namelist() if ".dist-info/" not in name])
+
+
+def finish_archive(packed: Path, target: Path, door: str) -> None:
+    """Write the members in order, with the same date and mode everywhere, and with our front door.
+
+    Nothing is compressed: zlib's bytes differ from one Python to another, and every start would pay for it.
+    """
+    with zipfile.ZipFile(packed) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    identity = json.loads(members["environment.json"])["build_id"]
+    before, after = door.split('\nBUILD = ""\n')
+    members["__main__.py"] = f'{before}\nBUILD = "{identity}"\n{after}'.encode()
+    with target.open("wb") as file:
+        file.write(f"#!{SHEBANG}\n".encode())
+        with zipfile.ZipFile(file, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(describe_member(name), members[name])
+
+
+def describe_member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, time.gmtime(EPOCH)[:6])
+    member.create_system = 3
+    member.external_attr = 0o100644 << 16
+    return member
+
+
+# --- Real Lima ---------------------------------------------------------------------------------------------------------
+
+RECEIVE_CHECKOUT = """
+    mkdir -p ~/checkout && cd ~/checkout && find . -mindepth 1 -maxdepth 1 ! -name '.venv*' -exec rm -rf {} + && tar -x"""
+RECEIVE_ARCHIVE = """
+    mkdir -p ~/try && cat >~/agentvm.pyz.part && chmod +x ~/agentvm.pyz.part && mv ~/agentvm.pyz.part ~/agentvm.pyz"""
+
+
+def find_obstacle() -> str:
+    """Why Lima can't run here, as this user, on this machine; empty if it can."""
+    limactl = shutil.which(os.environ.get("AGENTVM_LIMACTL", "limactl"))
+    if os.geteuid() == 0:
+        return "Lima refuses to run as root"
+    if not limactl:
+        return "there is no limactl on the PATH"
+    answer = subprocess.check_output([limactl, "--version"], text=True)
+    if int(answer.split()[-1].split(".")[0]) < 2:
+        return f"{limactl} is older than Lima 2.0"
+    if sys.platform != "darwin" and "AGENTVM_IN_LAB" not in os.environ and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "there is no hardware virtualisation (/dev/kvm) for this user"
+    return ""
+
+
+def raise_lab(obstacle: str) -> None:
+    say(f"using the lab (tests/lab), since {obstacle}")
+    if lab(["up"]):
+        give_up(
+            "the lab did not come up; what is missing stands above. Repeating the command goes on where it stopped."
+        )
+
+
+def run_in_lab(script: str, arguments: "Sequence[str]" = (), stdin: "IO[bytes] | None" = None) -> int:
+    """Run a line of shell as the lab's user, with these arguments."""
+    return subprocess.call([sys.executable, LAB, "run", "sh", "-c", script, "sh", *arguments], stdin=stdin)
+
+
+@contextmanager
+def packed_checkout() -> "Iterator[IO[bytes]]":
+    """The checkout as a tar file that is open for reading, without what was made in it."""
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(ROOT, ".", filter=keep_member)
+        file.seek(0)
+        yield file
+
+
+def keep_member(member: tarfile.TarInfo) -> "tarfile.TarInfo | None":
+    made = {
+        ".git",
+        ".venv",
+        ".venv.lock",
+        "build",
+        "dist",
+        "__pycache__",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+    }
+    return None if os.path.basename(member.name) in made else member
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
