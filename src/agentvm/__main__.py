@@ -113,11 +113,11 @@ def fill_cache(archive: "str") -> "str":
 
 
 def make_root(root: "str") -> "None":
-    """Make the cache's directory, but none in the home of somebody else (as `sudo` with the caller's HOME would)."""
+    """Make the cache's directory; but no home that doesn't exist, and nothing of ours in the home of somebody else."""
     parent = root
     while not os.path.exists(parent):
         parent = os.path.dirname(parent)
-    if os.stat(parent).st_uid != os.geteuid():
+    if os.stat(parent).st_uid != os.geteuid() or parent == os.path.sep:
         raise PermissionError(parent)
     os.makedirs(root, exist_ok=True)
 

@@ -1,0 +1,62 @@
+"""The port: what agentvm needs of a manager of virtual machines, and nothing of how it does it.
+
+Every method may be killed at any moment. After that, and after any failure, the instance is whole, or absent, or its
+status is INCOMPLETE, BROKEN or STARTING, from which the next command brings it back.
+The caller holds the instance's lock for everything but `find`, `list`, `run` and `session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from agentvm.model import Command, Finding, Instance, InstanceSpec, Session
+
+
+class Backend(Protocol):
+    """Instances, by name. Failures are `agentvm.errors.Error`s that say what to do next."""
+
+    def validate(self, spec: InstanceSpec) -> None:
+        """Raise UsageError if this backend could never carry `spec`: the name is too long, a path can't be mounted."""
+
+    def find(self, name: str) -> Instance | None:
+        """Tell what is there. Starts no process when the instance is RUNNING; None when there is none."""
+
+    def list(self) -> tuple[Instance, ...]:
+        """All instances, by name, also those that aren't agentvm's (label None). Costs the same however many there are."""
+
+    def create(self, spec: InstanceSpec, template: str) -> None:
+        """Make a STOPPED instance from `template`, without any mount. There must be none of that name."""
+
+    def clone(self, source: str, spec: InstanceSpec) -> None:
+        """Make a STOPPED copy of the stopped `source` with the mounts and resources of `spec`.
+
+        The copy needs nothing of the source afterwards. The label is written last: until then it is INCOMPLETE.
+        """
+
+    def reconfigure(self, spec: InstanceSpec) -> None:
+        """Give a STOPPED instance the mounts and resources of `spec`. Its disk is kept; resources of 0 go back to native."""
+
+    def start(self, name: str) -> None:
+        """Bring a STOPPED or STARTING instance to RUNNING, with exactly the mounts of its label in place.
+
+        Does nothing when it is RUNNING. Raises without starting it when other mounts than the label's would appear.
+        """
+
+    def stop(self, name: str, force: bool = False) -> None:
+        """Bring it to STOPPED, from any status if `force`. Does nothing when it is STOPPED."""
+
+    def delete(self, name: str) -> None:
+        """Remove a STOPPED or INCOMPLETE instance with everything that belongs to it. Does nothing when there is none."""
+
+    def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
+        """Run a program in a RUNNING guest and return its exit status; `output` is fed both its streams as they come."""
+
+    def session(self, name: str, session: Session) -> int:
+        """Hand the user's own streams to a program in a RUNNING guest and return its exit status.
+
+        Nothing is ever run twice: once it may have started, a failure is the caller's to report (status 255).
+        """
+
+    def check(self) -> tuple[Finding, ...]:
+        """What `agentvm doctor` shall say about the backend itself."""

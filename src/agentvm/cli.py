@@ -1,0 +1,154 @@
+"""argv -> a command; errors -> messages and exit statuses. The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agentvm import __version__
+from agentvm.console import Console
+
+if TYPE_CHECKING:
+    from agentvm.backend import Backend
+    from agentvm.context import Context
+    from agentvm.model import Host
+    from agentvm.settings import Settings
+
+_INTERRUPTED = 130
+_BUG = 3
+_USAGE = 2
+
+
+class Options:
+    """The options before the command's name."""
+
+    def __init__(self) -> None:
+        self.dry_run = False
+        self.verbosity = 0
+        self.help = False
+        self.version = False
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line (without the program's name) and return its exit status."""
+    console = Console()
+    try:
+        options, words = parse_options(argv)
+        console.verbosity = options.verbosity
+        if options.version:
+            console.product(f"agentvm {__version__}")
+            return 0
+        if options.help or not words or words[0] == "help":
+            return _help(console, words[1:] if words[:1] == ["help"] else words, bool(words or options.help))
+        return _dispatch(console, options, words)
+    except KeyboardInterrupt:
+        console.fail("interrupted")
+        return _INTERRUPTED
+    except Exception as problem:
+        return _report(console, problem)
+
+
+def parse_options(argv: list[str]) -> tuple[Options, list[str]]:
+    """The options before the command, and the rest as it is: what follows an agent's name is the agent's."""
+    options, rest = Options(), list(argv)
+    while rest and rest[0].startswith("-"):
+        word = rest.pop(0)
+        if word in ("-h", "--help"):
+            options.help = True
+        elif word in ("-V", "--version"):
+            options.version = True
+        elif word == "--dry-run":
+            options.dry_run = True
+        elif word in ("-v", "--verbose"):
+            options.verbosity = 1
+        elif word in ("-q", "--quiet"):
+            options.verbosity = -1
+        else:
+            from agentvm.errors import UsageError
+
+            raise UsageError(f"There is no option {word!r}.", "`agentvm --help` shows all of them.")
+    return options, rest
+
+
+def read_host() -> Host:
+    """The world as it is now. Raises UsageError when the current directory was deleted."""
+    from agentvm.errors import UsageError
+    from agentvm.model import Host
+
+    try:
+        directory = os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("The current directory was deleted.", "Go to one that is there.") from None
+    return Host(
+        environment=dict(os.environ),
+        home=os.path.realpath(os.path.expanduser("~")),
+        directory=directory,
+        platform=sys.platform,
+        user=os.geteuid(),
+        stdin_terminal=os.isatty(0),
+        stdout_terminal=os.isatty(1),
+        stderr_terminal=os.isatty(2),
+    )
+
+
+def make_backend(host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> Backend:
+    if settings.backend == "fake":
+        from agentvm.fake import Fake
+
+        return Fake(host, settings.fake_dir or os.path.join(state_directory, "fake"))
+    from agentvm.lima.backend import Lima
+
+    return Lima(host, settings, state_directory, report)
+
+
+def _dispatch(console: Console, options: Options, words: list[str]) -> int:
+    from agentvm.commands.table import find_command, show_command
+
+    command = find_command(words[0])
+    if not command.passes_on and any(word in ("-h", "--help") for word in words[1:]):
+        console.product(show_command(command))
+        return 0
+    return command.load()(_context(console, options), tuple(words[1:]))
+
+
+def _context(console: Console, options: Options) -> Context:
+    from agentvm.context import Context
+    from agentvm.settings import read_settings
+    from agentvm.state import State
+
+    host = read_host()
+    settings = read_settings(host)
+    root = host.environment.get("XDG_STATE_HOME") or os.path.join(host.home, ".local", "state")
+    directory = os.path.join(root, "agentvm", settings.instance_prefix)
+    backend = make_backend(host, settings, directory, console.say)
+    return Context(host, settings, backend, State(directory, console.say), console, options.dry_run)
+
+
+def _help(console: Console, words: list[str], asked: bool) -> int:
+    from agentvm.commands.table import find_command, show_all, show_command
+
+    text = show_command(find_command(words[0])) if words else show_all()
+    if asked:
+        console.product(text)
+        return 0
+    console.fail("what shall I do?\n" + text)
+    return _USAGE
+
+
+def _report(console: Console, problem: Exception) -> int:
+    from agentvm.errors import Error
+
+    if isinstance(problem, Error):
+        console.fail(problem.message + (f"\n  {problem.hint}" if problem.hint else ""))
+        return problem.status
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="agentvm-bug-", suffix=".log", delete=False) as log:
+        traceback.print_exception(problem, file=log)
+    console.fail(
+        f"this is a bug in agentvm: {problem!r}\n  Please report it with {log.name}, which tells where it happened."
+    )
+    return _BUG

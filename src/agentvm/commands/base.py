@@ -1,0 +1,106 @@
+"""`agentvm base init|apply|shell|snapshot|reset`: the base that all projects are cloned from."""
+
+from __future__ import annotations
+
+import os
+
+from agentvm.commands.words import Arguments, nearest
+from agentvm.context import Context
+from agentvm.errors import UsageError
+from agentvm.instances import base_spec, carry_out, clear_unfinished, init_base, snapshot_spec
+from agentvm.model import Role, Session, Status
+from agentvm.plan import goldens_of, newest_golden, plan_apply, plan_base_shell, plan_reset, plan_snapshot
+from agentvm.quoting import quote
+
+
+def base(context: Context, arguments: tuple[str, ...]) -> int:
+    if not arguments or arguments[0] not in _COMMANDS:
+        word = arguments[0] if arguments else ""
+        hint = nearest(word, _COMMANDS) if word else ""
+        raise UsageError(f"`agentvm base` has no command {word!r}.{hint}", f"There are {', '.join(_COMMANDS)}.")
+    name, *rest = arguments
+    Arguments(f"base {name}").parse_args(rest)
+    return _COMMANDS[name](context)
+
+
+def _init(context: Context) -> int:
+    with context.state.change(_name(context), "making the base"):
+        done = init_base(context)
+        golden = newest_golden(context.backend.list(), context.prefix)
+    if done and not context.dry_run:
+        context.console.say(f"the base is ready: {golden.name if golden else ''}; `agentvm codex` in a project uses it")
+    elif golden:
+        context.console.say(f"the base is there already ({golden.name}); `agentvm base apply` changes it")
+    return 0
+
+
+def _apply(context: Context) -> int:
+    from agentvm.manifest import load_manifest
+
+    load_manifest(context.settings.base_manifest_dir)
+    spec = base_spec(context.prefix)
+    with context.state.change(spec.name, "provisioning the base"):
+        golden = newest_golden(context.backend.list(), context.prefix)
+        context.backend.validate(spec)
+        carry_out(context, spec.name, plan_apply(spec, context.backend.find(spec.name), golden), "provisioning")
+    context.console.say("projects see it after `agentvm base snapshot`; `agentvm base reset` takes it back")
+    return 0
+
+
+def _shell(context: Context) -> int:
+    spec = base_spec(context.prefix)
+    with context.state.use(spec.name, "base shell"):
+        with context.state.change(spec.name, "starting the base"):
+            golden = newest_golden(context.backend.list(), context.prefix)
+            actual = context.backend.find(spec.name)
+            if actual is None and golden is None:
+                raise UsageError("There is no base yet.", "`agentvm base init` makes it.")
+            carry_out(context, spec.name, plan_base_shell(spec, actual, golden), "starting the base", force=True)
+        if context.dry_run:
+            return 0
+        terminal = context.host.stdin_terminal and context.host.stdout_terminal
+        script = f'cd && exec "${{SHELL:-/bin/sh}}" -l # {quote(spec.name)}'
+        return context.backend.session(spec.name, Session(script, terminal, os.urandom(8).hex(), open=True))
+
+
+def _snapshot(context: Context) -> int:
+    spec = base_spec(context.prefix)
+    with context.state.change(spec.name, "taking a snapshot of the base"):
+        instances = context.backend.list()
+        goldens = goldens_of(instances, context.prefix)
+        last = max((golden.label.spec.generation for golden in goldens if golden.label), default=0)
+        snapshot = snapshot_spec(context.prefix, max(last, context.state.newest_generation()) + 1)
+        clear_unfinished(context, snapshot.name)
+        plan = plan_snapshot(spec, context.backend.find(spec.name), snapshot, goldens)
+        carry_out(context, spec.name, plan, "taking a snapshot")
+        if not context.dry_run:
+            context.state.remember_generation(snapshot.generation)
+    context.console.say(f"new projects are cloned from {snapshot.name}")
+    _tell_older_projects(context, snapshot.generation)
+    return 0
+
+
+def _tell_older_projects(context: Context, newest: int) -> None:
+    labels = (instance.label for instance in context.backend.list() if instance.status is not Status.INCOMPLETE)
+    specs = [label.spec for label in labels if label and label.spec.prefix == context.prefix]
+    older = [spec.project for spec in specs if spec.role is Role.PROJECT and spec.generation < newest]
+    if older:
+        context.console.say(
+            f"older than it, and unchanged: {', '.join(older)} (`agentvm rm` there, and the next run makes it anew)"
+        )
+
+
+def _reset(context: Context) -> int:
+    spec = base_spec(context.prefix)
+    with context.state.change(spec.name, "resetting the base"):
+        golden = newest_golden(context.backend.list(), context.prefix)
+        actual = context.backend.find(spec.name)
+        carry_out(context, spec.name, plan_reset(spec, actual, golden), "resetting the base")
+    return 0
+
+
+def _name(context: Context) -> str:
+    return base_spec(context.prefix).name
+
+
+_COMMANDS = {"init": _init, "apply": _apply, "shell": _shell, "snapshot": _snapshot, "reset": _reset}

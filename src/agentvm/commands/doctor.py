@@ -1,0 +1,98 @@
+"""`agentvm doctor`: what is well, what is not, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from agentvm.agents import AGENTS
+from agentvm.commands.target import current_project, project_spec
+from agentvm.commands.words import Arguments, table
+from agentvm.context import Context
+from agentvm.errors import Error
+from agentvm.model import Finding, Status
+from agentvm.plan import newest_golden
+from agentvm.settings import SETTINGS
+from agentvm.sharing import plan_sharing
+
+_SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
+
+
+def doctor(context: Context, arguments: tuple[str, ...]) -> int:
+    """Exit status 1 when something is broken, 0 else; warnings are no failure."""
+    parser = Arguments("doctor")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context), *_shims(context))
+    if options.json:
+        context.console.product(json.dumps({"schema": 1, "findings": [f._asdict() for f in findings]}, indent=2))
+    else:
+        rows = [(_SIGNS[f.verdict], f.subject, f.text + (f" -> {f.hint}" if f.hint else "")) for f in findings]
+        context.console.product(table(rows))
+        context.console.product("\nsettings\n" + _settings(context))
+    return 1 if any(finding.verdict == "error" for finding in findings) else 0
+
+
+def _settings(context: Context) -> str:
+    values = ((setting, getattr(context.settings, setting.name)) for setting in SETTINGS)
+    return table(
+        [(s.variable, str(int(v) if isinstance(v, bool) else v), context.settings.sources[s.name]) for s, v in values]
+    )
+
+
+def _manifest(context: Context) -> Finding:
+    from agentvm.manifest import load_manifest
+
+    try:
+        manifest = load_manifest(context.settings.base_manifest_dir)
+    except Error as problem:
+        return Finding("error", "manifest", problem.message, problem.hint)
+    return Finding(
+        "ok",
+        "manifest",
+        f"{len(manifest.packages)} packages and {len(manifest.scripts)} scripts from {manifest.source}",
+    )
+
+
+def _instances(context: Context) -> tuple[Finding, ...]:
+    try:
+        instances = context.backend.list()
+    except Error as problem:
+        return (Finding("error", "instances", problem.message, problem.hint),)
+    golden = newest_golden(instances, context.prefix)
+    base = (
+        Finding("ok", "base", f"newest snapshot {golden.name}")
+        if golden
+        else Finding("warning", "base", "there is none yet", "`agentvm base init`, or the first run makes it")
+    )
+    broken = [i for i in instances if i.label and i.label.spec.prefix == context.prefix and i.status is Status.BROKEN]
+    return (base, *(Finding("warning", i.name, f"is broken: {i.detail}", "the next run mends it") for i in broken))
+
+
+def _project(context: Context) -> Finding:
+    try:
+        project = current_project(context)
+        spec = project_spec(context, project, plan_sharing(context.host, context.settings, project))
+        context.backend.validate(spec)
+    except Error as problem:
+        return Finding("warning", "project", problem.message, problem.hint)
+    return Finding("ok", "project", f"{project.root} -> {spec.name}")
+
+
+def _shims(context: Context) -> tuple[Finding, ...]:
+    from agentvm.commands.shims import is_shim
+
+    found = []
+    for name in AGENTS:
+        first = _first_on_path(context, name)
+        if first and is_shim(first):
+            found.append(Finding("ok", "shim", f"{name} runs in a VM ({first})"))
+    return tuple(found)
+
+
+def _first_on_path(context: Context, name: str) -> str:
+    for directory in context.host.environment.get("PATH", "").split(os.pathsep):
+        path = os.path.join(directory or ".", name)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    return ""

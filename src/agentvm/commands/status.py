@@ -1,0 +1,66 @@
+"""`agentvm status`: the project, its VM, and what they share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agentvm.commands.target import current_project, project_spec
+from agentvm.commands.words import Arguments, table
+from agentvm.context import Context
+from agentvm.model import Instance, InstanceSpec, Status
+from agentvm.plan import check_ours
+from agentvm.sharing import plan_sharing
+
+
+def status(context: Context, arguments: tuple[str, ...]) -> int:
+    parser = Arguments("status")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    project = current_project(context)
+    wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
+    actual = context.backend.find(wanted.name)
+    if actual and actual.status is not Status.INCOMPLETE:
+        check_ours(actual, context.prefix)
+    facts = _facts(context, wanted, actual)
+    context.console.product(json.dumps(facts, indent=2) if options.json else _show(facts))
+    return 0
+
+
+def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> dict[str, Any]:
+    spec = actual.label.spec if actual and actual.label else None
+    newest = context.state.newest_generation()
+    return {
+        "schema": 1,
+        "project": wanted.project,
+        "instance": wanted.name,
+        "status": actual.status.value if actual else "absent",
+        "generation": spec.generation if spec else None,
+        "newest_generation": newest or None,
+        "older_than_base": bool(spec and spec.generation < newest),
+        "pending_change": bool(spec and spec._replace(generation=wanted.generation) != wanted),
+        "mounts": [mount._asdict() for mount in (spec or wanted).mounts],
+        "sessions": [record._asdict() for record in context.state.sessions(wanted.name)],
+    }
+
+
+def _show(facts: dict[str, Any]) -> str:
+    rows = [("project", facts["project"]), ("instance", facts["instance"]), ("status", _status_words(facts))]
+    if facts["generation"] is not None:
+        rows.append(("base", _base_words(facts)))
+    rows += [("shared", mount["point"] + ("" if mount["writable"] else " (read-only)")) for mount in facts["mounts"]]
+    rows += [("session", f"{record['what']} (process {record['pid']})") for record in facts["sessions"]]
+    return table(rows)
+
+
+def _status_words(facts: dict[str, Any]) -> str:
+    if facts["status"] == "absent":
+        return "absent: the first run makes it"
+    change = "; the next run changes what is shared, or its resources" if facts["pending_change"] else ""
+    return f"{facts['status']}{change}"
+
+
+def _base_words(facts: dict[str, Any]) -> str:
+    older = facts["older_than_base"]
+    note = f", older than the newest, {facts['newest_generation']}: `agentvm rm`, and the next run makes it anew"
+    return f"generation {facts['generation']}{note if older else ''}"

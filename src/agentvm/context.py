@@ -1,0 +1,26 @@
+"""What a command gets to work with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agentvm.backend import Backend
+from agentvm.console import Console
+from agentvm.model import Host
+from agentvm.settings import Settings
+from agentvm.state import State
+
+
+class Context(NamedTuple):
+    """The world of one command line."""
+
+    host: Host
+    settings: Settings
+    backend: Backend
+    state: State
+    console: Console
+    dry_run: bool = False
+
+    @property
+    def prefix(self) -> str:
+        return str(self.settings.instance_prefix)

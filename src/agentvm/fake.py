@@ -1,0 +1,207 @@
+"""The port, in memory that lasts: a backend without machines, for trying the command line out and for tests.
+
+It keeps a dictionary of instances in a directory and refuses what Lima refuses. A guest is a home directory on this
+computer: what a user's session does there is really done, by a real sh. What root would do in a guest is only written
+down, since here it would be done to this computer.
+
+In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, and `root.log`, what root was
+told); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
+root's that contains the text ends with that status.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from agentvm import process, terminal
+from agentvm.errors import Error, UsageError
+from agentvm.label import dump_label, load_label
+from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.session import STARTER, VARIABLE, signal_script
+from agentvm.state import make_private_directory, write_atomically
+
+_LONGEST_NAME = 59
+_NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+# A session with a terminal has one of its own, as its controlling terminal, like one that sshd starts.
+_WITH_TERMINAL = "import os,sys,fcntl,termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+class _Place(NamedTuple):
+    """The directory of one fake instance."""
+
+    path: str
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def read(self, name: str) -> bytes:
+        try:
+            with open(self.file(name), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def write(self, name: str, content: bytes) -> None:
+        write_atomically(self.file(name), content)
+
+    @property
+    def label(self) -> Label | None:
+        return load_label(self.read("agentvm.json"), os.path.basename(self.path))
+
+
+class Fake:
+    """Instances in `directory`."""
+
+    def __init__(self, host: Host, directory: str) -> None:
+        self._host = host
+        self._directory = directory
+
+    def validate(self, spec: InstanceSpec) -> None:
+        from agentvm.lima.template import check_mount
+
+        if len(spec.name) > _LONGEST_NAME:
+            raise UsageError(f"The name {spec.name} is too long.", "Shorten AGENTVM_INSTANCE_PREFIX.")
+        for mount in spec.mounts:
+            check_mount(mount)
+
+    def find(self, name: str) -> Instance | None:
+        place = self._place(name)
+        return self._instance(place) if os.path.isdir(place.path) else None
+
+    def list(self) -> tuple[Instance, ...]:
+        try:
+            names = sorted(os.listdir(self._directory))
+        except FileNotFoundError:
+            return ()
+        places = (self._place(name) for name in names if name != "bin")
+        return tuple(self._instance(place) for place in places if os.path.isdir(place.path))
+
+    def create(self, spec: InstanceSpec, template: str) -> None:
+        place = self._new(spec)
+        os.mkdir(place.file("home"), 0o700)
+        self._finish(place, Label(spec, int(time.time()), _NATIVE))
+
+    def clone(self, source: str, spec: InstanceSpec) -> None:
+        origin = self._expect(source, Status.STOPPED)
+        native = origin.label.native if origin.label else _NATIVE
+        _check_disk(spec, native.disk)
+        place = self._new(spec)
+        shutil.copytree(origin.file("home"), place.file("home"), symlinks=True)
+        self._finish(place, Label(spec, int(time.time()), native))
+
+    def reconfigure(self, spec: InstanceSpec) -> None:
+        place = self._expect(spec.name, Status.STOPPED)
+        label = self._label(place)
+        _check_disk(spec, max(label.native.disk, label.spec.resources.disk) if spec.resources.disk else 0)
+        place.write("agentvm.json", dump_label(label._replace(spec=spec)))
+
+    def start(self, name: str) -> None:
+        place = self._expect(name, Status.STOPPED, Status.STARTING, Status.RUNNING)
+        self._label(place)
+        place.write("status", Status.RUNNING.value.encode())
+
+    def stop(self, name: str, force: bool = False) -> None:
+        place = self._place(name)
+        if not force:
+            self._expect(name, Status.STOPPED, Status.RUNNING, Status.STARTING)
+        place.write("status", Status.STOPPED.value.encode())
+
+    def delete(self, name: str) -> None:
+        place = self._place(name)
+        if os.path.isdir(place.path):
+            self._expect(name, Status.STOPPED, Status.INCOMPLETE)
+            shutil.rmtree(place.path)
+
+    def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
+        place = self._expect(name, Status.RUNNING)
+        if command.root:
+            return self._write_down(place, command, output)
+        environment = self._environment(place)
+        return process.stream(command.argv, environment, output, timeout=command.timeout, stdin=command.stdin)
+
+    def session(self, name: str, session: Session) -> int:
+        place = self._expect(name, Status.RUNNING)
+        environment = {**self._environment(place), VARIABLE: session.script}
+        argv: tuple[str, ...] = ("/bin/sh", "-c", session.script if session.open else STARTER)
+        if session.terminal:
+            argv = (sys.executable, "-I", "-S", "-c", _WITH_TERMINAL, *argv)
+
+        def send(signal_name: str) -> bool:
+            words = ("/bin/sh", "-c", signal_script(session.token, signal_name))
+            return process.run(words, environment, timeout=10).status == 0
+
+        def spawn(streams: terminal.Streams) -> int:
+            return process.spawn(argv, environment, streams, own_group=not session.terminal)
+
+        return terminal.attend(terminal.Guest(spawn, send), session.terminal, session.suspended.encode())
+
+    def check(self) -> tuple[Finding, ...]:
+        return (Finding("warning", "backend", "the fake one: no machine, no protection", "unset AGENTVM_BACKEND"),)
+
+    def _place(self, name: str) -> _Place:
+        return _Place(os.path.join(self._directory, name))
+
+    def _instance(self, place: _Place) -> Instance:
+        name, label = os.path.basename(place.path), place.label
+        if label is None and not place.read("foreign"):
+            return Instance(name, Status.INCOMPLETE, None)
+        return Instance(name, Status(place.read("status").decode() or "broken"), label)
+
+    def _expect(self, name: str, *statuses: Status) -> _Place:
+        instance = self.find(name)
+        if instance is None:
+            raise Error(f"{name} is gone: it was deleted by somebody else.", "Run the command again to make a new one.")
+        if instance.status not in statuses:
+            raise Error(f"{name} is {instance.status.value}.", "`agentvm list` shows what is there.")
+        return self._place(name)
+
+    def _label(self, place: _Place) -> Label:
+        if (label := place.label) is None:
+            raise Error(
+                f"{os.path.basename(place.path)} is not an instance of agentvm.", "`agentvm list` shows those that are."
+            )
+        return label
+
+    def _new(self, spec: InstanceSpec) -> _Place:
+        place = self._place(spec.name)
+        if os.path.exists(place.path):
+            raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
+        make_private_directory(place.path)
+        return place
+
+    def _finish(self, place: _Place, label: Label) -> None:
+        place.write("status", Status.STOPPED.value.encode())
+        place.write("agentvm.json", dump_label(label))
+
+    def _write_down(self, place: _Place, command: Command, output: Callable[[bytes], None]) -> int:
+        text = " ".join(command.argv).encode(errors="surrogateescape") + b"\n" + command.stdin
+        with open(place.file("root.log"), "ab") as log:
+            log.write(text + b"\n")
+        status = next((status for status, part in self._failures() if part in text), 0)
+        output(
+            b"(fake) root was told to do this, and it was written down\n" if status == 0 else b"(fake) failed as told\n"
+        )
+        return status
+
+    def _failures(self) -> tuple[tuple[int, bytes], ...]:
+        lines = _Place(self._directory).read("failures").splitlines()
+        pairs = (line.partition(b" ") for line in lines if line.strip())
+        return tuple((int(status), part) for status, _, part in pairs)
+
+    def _environment(self, place: _Place) -> dict[str, str]:
+        path = f"{os.path.join(self._directory, 'bin')}:{_PATH}"
+        given = {name: value for name, value in self._host.environment.items() if name in ("TERM", "LANG", "TMPDIR")}
+        return {**given, "HOME": place.file("home"), "PATH": path, "SHELL": "/bin/sh", "USER": "guest"}
+
+
+def _check_disk(spec: InstanceSpec, have: int) -> None:
+    if 0 < spec.resources.disk < have:
+        raise UsageError(
+            f"AGENTVM_DISK is smaller than the disk of {spec.name}, which can only grow.", "Raise it, or unset it."
+        )

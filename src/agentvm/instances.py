@@ -1,0 +1,99 @@
+"""Bring instances to where they are wanted, under their locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from agentvm.apply import apply
+from agentvm.context import Context
+from agentvm.model import Instance, InstanceSpec, Role, Status
+from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
+from agentvm.project import base_name, golden_name
+
+
+@contextmanager
+def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[None]:
+    """Have the project's instance RUNNING as wanted, and kept so for the time of a session.
+
+    The first look is under the session's own lock only: when everything is as it should be, nothing else is done.
+    """
+    with ExitStack() as held:
+        held.enter_context(context.state.use(wanted.name, what))
+        actual = context.backend.find(wanted.name)
+        if actual is None or actual.status is Status.INCOMPLETE or plan_project(wanted, actual, None):
+            held.close()
+            with context.state.change(wanted.name, f"getting {wanted.name} ready"):
+                bring(context, wanted)
+                held.enter_context(context.state.use(wanted.name, what))
+        yield
+
+
+def bring(context: Context, wanted: InstanceSpec) -> None:
+    """Carry out what is left to do for a project's instance. The caller holds its `change` lock."""
+    actual = context.backend.find(wanted.name)
+    if actual is not None and actual.status is not Status.INCOMPLETE:
+        carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
+        return
+    context.backend.validate(wanted)
+    while not _clone_from_golden(context, wanted, actual):
+        with context.state.change(base_name(context.prefix), "making the base"):
+            init_base(context)
+        if context.dry_run:
+            context.console.say(f"would then clone it to {wanted.name} and start that")
+            return
+
+
+def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance | None) -> bool:
+    """Clone and start, keeping the golden from being deleted meanwhile; False when there is none."""
+    with ExitStack() as held:
+        held.enter_context(context.state.keep(base_name(context.prefix)))
+        golden = newest_golden(context.backend.list(), context.prefix)
+        if golden is None:
+            return False
+        *plan, start = plan_project(wanted, actual, golden)
+        apply(context, tuple(plan))
+    apply(context, (start,))
+    return True
+
+
+def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool = False) -> None:
+    """Apply a plan for one instance; what would end sessions is refused while there are any, unless `force`."""
+    if disturbs(plan) and not force:
+        with context.state.alone(name, doing):
+            apply(context, plan)
+    else:
+        apply(context, plan)
+
+
+def base_spec(prefix: str) -> InstanceSpec:
+    return InstanceSpec(base_name(prefix), prefix, Role.BASE)
+
+
+def snapshot_spec(prefix: str, generation: int) -> InstanceSpec:
+    return InstanceSpec(golden_name(prefix, generation), prefix, Role.GOLDEN, generation=generation)
+
+
+def init_base(context: Context) -> bool:
+    """Make base and first golden if there is no golden; whether there was anything to do. The caller holds the base's lock."""
+    from agentvm.manifest import load_manifest
+
+    base, first = base_spec(context.prefix), snapshot_spec(context.prefix, 1)
+    context.backend.validate(first)
+    golden = newest_golden(context.backend.list(), context.prefix)
+    plan = plan_init(base, context.backend.find(base.name), golden, first)
+    if plan:
+        # A mistake in the manifest shall be known before minutes were spent.
+        load_manifest(context.settings.base_manifest_dir)
+        clear_unfinished(context, first.name)
+        carry_out(context, base.name, plan, "making the base")
+        context.state.remember_generation(1)
+    return bool(plan)
+
+
+def clear_unfinished(context: Context, name: str) -> None:
+    """Remove what a killed run left under a name that is about to be used."""
+    left = context.backend.find(name)
+    if left is not None and left.status is Status.INCOMPLETE and not context.dry_run:
+        context.console.say(f"removing {name}, which an earlier run left unfinished")
+        context.backend.delete(name)

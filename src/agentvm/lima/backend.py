@@ -1,0 +1,363 @@
+"""The port, on Lima."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from agentvm import process, terminal
+from agentvm.errors import Error, UsageError
+from agentvm.lima import ssh
+from agentvm.lima.directory import Directory, lima_home
+from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.project import is_below
+from agentvm.quoting import join
+from agentvm.session import STARTER, VARIABLE, signal_script
+from agentvm.settings import Settings
+from agentvm.state import make_private_directory, remove_file, write_atomically
+
+if TYPE_CHECKING:
+    from agentvm.lima.limactl import Limactl
+
+_LONGEST_PATH = {"darwin": 76, "linux": 80}
+"""LIMA_HOME and the name together, in bytes: a socket's path has to fit (pkg/limatype/filenames)."""
+_LONGEST_NAME = 59
+"""The guest's host name is "lima-" and the name, and Linux takes 64."""
+_PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
+"""What ssh itself gets of the environment."""
+
+
+class Lima:
+    """Instances of Lima in one LIMA_HOME. `report` is told what a user may want to know on the way."""
+
+    def __init__(self, host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> None:
+        self._host = host
+        self._settings = settings
+        self._state = state_directory
+        self._report = report
+        self._home = lima_home(host)
+        self._made: Limactl | None = None
+
+    def validate(self, spec: InstanceSpec) -> None:
+        from agentvm.lima.template import check_mount
+
+        limit = min(_LONGEST_NAME, _LONGEST_PATH.get(self._host.platform, 76) - len(os.fsencode(self._home)))
+        if len(spec.name) > limit:
+            raise UsageError(
+                f"The name {spec.name} is too long for Lima in {self._home}: {len(spec.name)} of {limit} characters.",
+                "Shorten AGENTVM_INSTANCE_PREFIX, or the path in LIMA_HOME.",
+            )
+        for mount in spec.mounts:
+            check_mount(mount)
+            if is_below(self._home, mount.location):
+                raise UsageError(
+                    f"{mount.location} holds Lima's own directory {self._home}.", "Work in another directory."
+                )
+
+    def find(self, name: str) -> Instance | None:
+        directory = self._directory(name)
+        if not directory.exists():
+            return None
+        label = directory.read_label()
+        if label and directory.is_ready():
+            return Instance(name, Status.RUNNING, label)
+        if not label and (self._is_claimed(name) or directory.has_foreign_label()):
+            return Instance(name, Status.INCOMPLETE, None)
+        found = self._limactl.entries(name)
+        return self._instance(found[0]) if found else Instance(name, Status.BROKEN, label, "Lima does not know it")
+
+    def list(self) -> tuple[Instance, ...]:
+        if not os.path.isdir(self._home):
+            return ()
+        return tuple(sorted(self._instance(entry) for entry in self._limactl.entries()))
+
+    def create(self, spec: InstanceSpec, template: str) -> None:
+        from agentvm.lima.template import base_document
+
+        self._make(spec, lambda: self._limactl.create(spec.name, base_document(template, self._mount_type())))
+        entry = self._entry(spec.name)
+        self._directory(spec.name).write_label(Label(spec, int(time.time()), _resources(entry)))
+        self._unclaim(spec.name)
+
+    def clone(self, source: str, spec: InstanceSpec) -> None:
+        label = self._directory(source).read_label()
+        native = label.native if label else Resources()
+        if 0 < spec.resources.disk < native.disk:
+            raise _shrinks(spec, native)
+        self._make(spec, lambda: self._limactl.clone(source, spec.name, self._expression(spec, spec.resources)))
+        self._detach(source, spec.name)
+        self._check_mounts(spec, self._entry(spec.name))
+        self._directory(spec.name).write_label(Label(spec, int(time.time()), native))
+        self._unclaim(spec.name)
+
+    def reconfigure(self, spec: InstanceSpec) -> None:
+        label = self._label(spec.name)
+        wanted = _or_native(spec.resources, label.native)
+        have = _resources(self._entry(spec.name))
+        if 0 < wanted.disk < have.disk:
+            if spec.resources.disk:
+                raise _shrinks(spec, have)
+            wanted = wanted._replace(disk=have.disk)
+        self._limactl.edit(spec.name, self._expression(spec, wanted))
+        self._check_mounts(spec, self._entry(spec.name))
+        self._directory(spec.name).write_label(label._replace(spec=spec))
+
+    def start(self, name: str) -> None:
+        directory = self._directory(name)
+        label = self._label(name)
+        entry = self._entry(name)
+        if _status(entry) is Status.STOPPED:
+            self._prepare(label.spec, entry)
+            self._boot(name)
+        else:
+            self._check_mounts(label.spec, entry)
+            self._await(name)
+        directory.drop_stale_master()
+        self._place_mounts(label.spec)
+        directory.mark_ready()
+
+    def stop(self, name: str, force: bool = False) -> None:
+        status = _status(self._entry(name))
+        if status is Status.STOPPED:
+            return
+        if force:
+            self._rescue(name)
+        self._limactl.stop(name, force)
+
+    def delete(self, name: str) -> None:
+        directory = self._directory(name)
+        if directory.configured():
+            self._limactl.delete(name, force=directory.read_label() is None)
+        directory.remove()
+        self._unclaim(name)
+
+    def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
+        words = ("sudo", "-n", "--", *command.argv) if command.root else command.argv
+        argv = ssh.command_argv(self._directory(name), name, words)
+        return process.stream(argv, self._environment(), output, timeout=command.timeout, stdin=command.stdin)
+
+    def session(self, name: str, session: Session) -> int:
+        command = "exec " + join(("/bin/sh", "-c", session.script)) if session.open else STARTER
+        argv = ssh.session_argv(self._directory(name), name, session.terminal, VARIABLE, command)
+        environment = {**self._environment(), VARIABLE: session.script}
+
+        def send(signal_name: str) -> bool:
+            words = ("/bin/sh", "-c", signal_script(session.token, signal_name))
+            return self.run(name, Command(words, timeout=10), _discard) == 0
+
+        guest = terminal.Guest(lambda streams: process.spawn(argv, environment, streams), send)
+        return terminal.attend(guest, session.terminal, session.suspended.encode())
+
+    def check(self) -> tuple[Finding, ...]:
+        from agentvm.lima.doctor import check_lima
+
+        return check_lima(self._host, self._limactl, self._home)
+
+    @property
+    def _limactl(self) -> Limactl:
+        if self._made is None:
+            from agentvm.lima.limactl import Limactl
+
+            self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"))
+        return self._made
+
+    def _directory(self, name: str) -> Directory:
+        return Directory(os.path.join(self._home, name))
+
+    def _label(self, name: str) -> Label:
+        label = self._directory(name).read_label()
+        if label is None:
+            raise Error(f"{name} is not an instance of agentvm.", "`agentvm list` shows those that are.")
+        return label
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        found = self._limactl.entries(name)
+        if not found:
+            raise Error(f"{name} is gone: it was deleted by somebody else.", "Run the command again to make a new one.")
+        return found[0]
+
+    def _instance(self, entry: dict[str, Any]) -> Instance:
+        name = str(entry["name"])
+        directory = self._directory(name)
+        label = directory.read_label()
+        if label is None and (self._is_claimed(name) or directory.has_foreign_label()):
+            return Instance(name, Status.INCOMPLETE, None)
+        status = _status(entry)
+        if status is Status.STARTING and directory.is_ready():
+            status = Status.RUNNING
+        return Instance(name, status, label, "" if status is not Status.BROKEN else str(entry.get("message", "")))
+
+    def _environment(self) -> dict[str, str]:
+        return {name: value for name, value in self._host.environment.items() if name in _PASSED}
+
+    # An instance in the making is claimed by a file of ours, so that what a killed run left is told from somebody
+    # else's instance, which also has no label.
+
+    def _claim_path(self, name: str) -> str:
+        return os.path.join(self._state, "making", name)
+
+    def _is_claimed(self, name: str) -> bool:
+        return os.path.exists(self._claim_path(name))
+
+    def _unclaim(self, name: str) -> None:
+        remove_file(self._claim_path(name))
+
+    def _make(self, spec: InstanceSpec, make: Callable[[], None]) -> None:
+        directory = self._directory(spec.name)
+        if directory.exists():
+            raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
+        make_private_directory(os.path.dirname(self._claim_path(spec.name)))
+        write_atomically(self._claim_path(spec.name), f"{os.getpid()}\n".encode())
+        try:
+            make()
+        except BaseException:
+            directory.remove()
+            self._unclaim(spec.name)
+            raise
+
+    def _mount_type(self) -> str:
+        from agentvm.lima.virtiofs import mount_type
+
+        return mount_type(self._host)
+
+    def _expression(self, spec: InstanceSpec, resources: Resources) -> str:
+        from agentvm.lima.template import edit_expression
+
+        return edit_expression(spec.mounts, resources, self._mount_type())
+
+    def _check_mounts(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
+        """Refuse mounts that were not asked for: Lima merges `_config/default.yaml` and `override.yaml` at every load."""
+        from agentvm.lima.template import effective_mounts, wanted_mounts
+
+        config = entry.get("config") or {}
+        have, want = effective_mounts(config), wanted_mounts(spec.mounts)
+        if have != want:
+            extra = ", ".join(mount[0] for mount in have if mount not in want) or "fewer directories"
+            raise Error(
+                f"Lima would not show {spec.name} what was asked for: {extra}.",
+                f"Look for mounts in {self._home}/_config/default.yaml and override.yaml.",
+            )
+        if config.get("mounts") and config.get("mountType") == "reverse-sshfs":
+            raise Error(
+                "Lima would mount by reverse-sshfs, which lets a guest read all your files.",
+                "Install the Rust virtiofsd, or use a base template whose guest has 9p.",
+            )
+
+    def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
+        """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
+        from agentvm.lima.template import effective_mounts, wanted_mounts
+
+        config = entry.get("config") or {}
+        moved = bool(spec.mounts) and config.get("mountType") != self._mount_type()
+        if moved or effective_mounts(config) != wanted_mounts(spec.mounts):
+            self._limactl.edit(spec.name, self._expression(spec, Resources()))
+            self._check_mounts(spec, self._entry(spec.name))
+
+    def _boot(self, name: str) -> None:
+        done = self._limactl.start(name)
+        if done.status == 0:
+            return
+        event = self._last_event(name)
+        if event.get("running") and not event.get("exiting"):
+            self._report(f"Lima says that {name} is degraded: {'; '.join(map(str, event.get('errors') or []))}")
+            return
+        failure = self._limactl.failure("start", done)
+        raise Error(
+            failure.message, f"Lima's log is {self._directory(name).log}; AGENTVM_START_TIMEOUT gives it more time."
+        )
+
+    def _await(self, name: str) -> None:
+        """Wait for an instance that somebody else started, or a run that was interrupted."""
+        deadline = time.monotonic() + float(self._settings.start_timeout)
+        while not self._last_event(name).get("running"):
+            if time.monotonic() > deadline:
+                raise Error(
+                    f"{name} was started, but did not get ready in {self._settings.start_timeout} seconds.",
+                    f"`agentvm stop {name}` and try again; AGENTVM_START_TIMEOUT gives it more time.",
+                )
+            if _status(self._entry(name)) in (Status.STOPPED, Status.BROKEN):
+                raise Error(
+                    f"{name} stopped while it started.", f"Lima's log is {self._directory(name).log}; try again."
+                )
+            time.sleep(1)
+
+    def _last_event(self, name: str) -> dict[str, Any]:
+        try:
+            with open(self._directory(name).events, "rb") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            return {}
+        for line in reversed(lines):
+            try:
+                status = json.loads(line)["status"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            if isinstance(status, dict):
+                return status
+        return {}
+
+    def _place_mounts(self, spec: InstanceSpec) -> None:
+        """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names."""
+        from agentvm.lima.mounts import placing_script
+
+        if not spec.mounts:
+            return
+        said: list[bytes] = []
+        script = placing_script(spec.mounts).encode()
+        status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.append)
+        if status != 0:
+            text = b"".join(said).decode(errors="replace").strip()
+            raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
+
+    def _rescue(self, name: str) -> None:
+        """Let a guest that still lives write out what it has: by force, its machine is cut off from power."""
+        if self._directory(name).ssh_answers():
+            try:
+                self.run(name, Command(("sync",), timeout=20), _discard)
+            except Error:
+                self._report(f"{name} did not answer in time, and is cut off")
+
+    def _detach(self, source: str, name: str) -> None:
+        """Make a clone of Lima 2.0 independent: its disk still names the source's, by an absolute path."""
+        disk = os.path.join(self._home, name, "diffdisk")
+        backing = os.path.join(self._home, name, "basedisk")
+        if os.path.islink(disk) or not (os.path.isfile(disk) and os.path.isfile(backing)):
+            return
+        done = process.run(("qemu-img", "info", "--output=json", disk), self._host.environment, timeout=60)
+        information = json.loads(done.stdout or b"{}")
+        if information.get("format") != "qcow2" or not information.get("backing-filename"):
+            return
+        form = str(information.get("backing-filename-format", "qcow2"))
+        argv = ("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", form, "-b", backing, disk)
+        if (done := process.run(argv, self._host.environment, timeout=60)).status != 0:
+            raise Error(f"The copy of {source} still needs it: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _status(entry: dict[str, Any]) -> Status:
+    """Lima's "Running" only says that two processes live."""
+    if not entry.get("config"):
+        return Status.BROKEN
+    words = {"Running": Status.STARTING, "Stopped": Status.STOPPED}
+    return words.get(str(entry.get("status")), Status.BROKEN)
+
+
+def _resources(entry: dict[str, Any]) -> Resources:
+    return Resources(int(entry.get("cpus") or 0), int(entry.get("memory") or 0), int(entry.get("disk") or 0))
+
+
+def _or_native(wanted: Resources, native: Resources) -> Resources:
+    return Resources(wanted.cpus or native.cpus, wanted.memory or native.memory, wanted.disk or native.disk)
+
+
+def _shrinks(spec: InstanceSpec, have: Resources) -> UsageError:
+    return UsageError(
+        f"AGENTVM_DISK is smaller than the disk of {spec.name}, which has {have.disk // 2**30} GiB and can only grow.",
+        "Raise it, or unset it.",
+    )
+
+
+def _discard(data: bytes) -> None:
+    """Nobody wants to see it."""

@@ -1,0 +1,116 @@
+"""What stands in an instance's own directory: Lima's files by name, our label and our mark that it is ready.
+
+The names are Lima's own (pkg/limatype/filenames). Reading them costs no process, which is what a warm run lives on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from agentvm.errors import Error
+from agentvm.label import LARGEST, dump_label, load_label
+from agentvm.model import Host, Label
+from agentvm.state import remove_file, write_atomically
+
+_LABEL = "agentvm.json"
+_READY = "agentvm.ready"
+"""Says which boot was seen ready, by the hostagent's pid file. It is ours; Lima removes it with the directory."""
+
+
+def lima_home(host: Host) -> str:
+    return os.path.realpath(host.environment.get("LIMA_HOME") or os.path.join(host.home, ".lima"))
+
+
+class Directory(NamedTuple):
+    """The directory of one instance, which need not exist."""
+
+    path: str
+
+    @property
+    def ssh_config(self) -> str:
+        return os.path.join(self.path, "ssh.config")
+
+    @property
+    def events(self) -> str:
+        """JSON lines; hostagent writes one at every change of its state."""
+        return os.path.join(self.path, "ha.stdout.log")
+
+    @property
+    def log(self) -> str:
+        return os.path.join(self.path, "ha.stderr.log")
+
+    def exists(self) -> bool:
+        return os.path.isdir(self.path)
+
+    def configured(self) -> bool:
+        """Whether Lima would take it for an instance: `lima.yaml` is the last that a clone copies."""
+        return os.path.isfile(os.path.join(self.path, "lima.yaml"))
+
+    def read_label(self) -> Label | None:
+        return load_label(self._read(_LABEL), os.path.basename(self.path))
+
+    def has_foreign_label(self) -> bool:
+        """Whether it carries the label of the instance that it was cloned from."""
+        return bool(self._read(_LABEL)) and self.read_label() is None
+
+    def write_label(self, label: Label) -> None:
+        write_atomically(os.path.join(self.path, _LABEL), dump_label(label))
+
+    def mark_ready(self) -> None:
+        write_atomically(os.path.join(self.path, _READY), self._boot())
+
+    def is_ready(self) -> bool:
+        """Whether this boot was seen ready, and both hostagent and ssh's master answer now."""
+        boot = self._boot()
+        return bool(boot) and self._read(_READY) == boot and self._answers("ha.sock") and self.ssh_answers()
+
+    def ssh_answers(self) -> bool:
+        return self._answers("ssh.sock")
+
+    def drop_stale_master(self) -> None:
+        """Remove ssh's control socket when nobody listens on it: ssh would hang on it, or fail."""
+        if not self.ssh_answers():
+            remove_file(os.path.join(self.path, "ssh.sock"))
+
+    def remove(self) -> None:
+        """Remove a half-made instance, which limactl refuses to."""
+        import shutil
+
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            raise Error(f"{problem.filename} can't be removed: {problem.strerror}.", "Mend its permissions.") from None
+
+    def _boot(self) -> bytes:
+        """Identity of this boot: the pid file is made anew by each hostagent. Empty when there is none."""
+        path = os.path.join(self.path, "ha.pid")
+        try:
+            found = os.stat(path)
+        except OSError:
+            return b""
+        return b"%d %d %b" % (found.st_ino, found.st_mtime_ns, self._read("ha.pid").strip())
+
+    def _read(self, name: str) -> bytes:
+        try:
+            descriptor = os.open(os.path.join(self.path, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return b""
+        try:
+            content = os.read(descriptor, LARGEST + 1)
+        finally:
+            os.close(descriptor)
+        return content if len(content) <= LARGEST else b""
+
+    def _answers(self, name: str) -> bool:
+        import socket
+
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(2)
+            try:
+                probe.connect(os.path.join(self.path, name))
+            except OSError:
+                return False
+        return True

@@ -1,0 +1,216 @@
+"""Wanted x actual -> actions. Pure: what agentvm would do is a value that can be printed, compared and carried out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agentvm.errors import Error, UsageError
+from agentvm.model import Instance, InstanceSpec, Label, Role, Status
+
+
+class Create(NamedTuple):
+    spec: InstanceSpec
+
+    def __str__(self) -> str:
+        return f"create {self.spec.name} from the base template"
+
+
+class Clone(NamedTuple):
+    source: str
+    spec: InstanceSpec
+
+    def __str__(self) -> str:
+        return f"clone {self.source} to {self.spec.name}"
+
+
+class Reconfigure(NamedTuple):
+    spec: InstanceSpec
+    why: str
+
+    def __str__(self) -> str:
+        return f"reconfigure {self.spec.name}, keeping its disk ({self.why})"
+
+
+class Start(NamedTuple):
+    name: str
+
+    def __str__(self) -> str:
+        return f"start {self.name}"
+
+
+class Stop(NamedTuple):
+    name: str
+    force: bool = False
+
+    def __str__(self) -> str:
+        return f"stop {self.name}{' by force' if self.force else ''}"
+
+
+class Delete(NamedTuple):
+    name: str
+
+    def __str__(self) -> str:
+        return f"delete {self.name}"
+
+
+class Provision(NamedTuple):
+    """Run the manifest in the base."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"provision {self.name} from the manifest"
+
+
+class Seal(NamedTuple):
+    """Empty /etc/machine-id, so that each clone makes its own at its first boot."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"empty the machine id of {self.name}"
+
+
+Action = Create | Clone | Reconfigure | Start | Stop | Delete | Provision | Seal
+Plan = tuple[Action, ...]
+
+
+def plan_project(wanted: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
+    """What brings a project's instance to where it takes sessions. `golden` is only needed to make a new one."""
+    if actual is None:
+        if golden is None:
+            raise ValueError("a clone needs a golden")
+        return (Clone(golden.name, wanted._replace(generation=_generation(golden))), Start(wanted.name))
+    if actual.status is Status.INCOMPLETE:
+        return (Delete(wanted.name), *plan_project(wanted, None, golden))
+    have = check_ours(actual, wanted.prefix, Role.PROJECT).spec
+    wanted = wanted._replace(generation=have.generation)
+    if have.project != wanted.project:
+        raise Error(
+            f"{wanted.name} belongs to another project, {have.project}.", f"`agentvm rm {wanted.name}` removes it."
+        )
+    if have == wanted:
+        return _plan_start(actual)
+    change = Reconfigure(wanted, _difference(have, wanted))
+    if actual.status is Status.STOPPED:
+        return (change, Start(wanted.name))
+    return (Stop(wanted.name, force=actual.status is not Status.RUNNING), change, Start(wanted.name))
+
+
+def plan_init(base: InstanceSpec, actual: Instance | None, golden: Instance | None, snapshot: InstanceSpec) -> Plan:
+    """From nothing, or from what a killed run left, to the first golden; nothing when there is one."""
+    if golden is not None:
+        return ()
+    return (
+        *_plan_base(base, actual),
+        Provision(base.name),
+        Seal(base.name),
+        Stop(base.name),
+        Clone(base.name, snapshot),
+    )
+
+
+def plan_apply(base: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
+    """Run the manifest in the working base, which is made again from the golden when somebody deleted it."""
+    return (*_plan_base(base, actual, golden), Provision(base.name))
+
+
+def plan_base_shell(base: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
+    return _plan_base(base, actual, golden)
+
+
+def plan_snapshot(
+    base: InstanceSpec, actual: Instance | None, snapshot: InstanceSpec, stale: tuple[Instance, ...]
+) -> Plan:
+    """Make the working base the newest golden, and then drop the older ones and what a killed snapshot left."""
+    if actual is None or actual.status is Status.INCOMPLETE:
+        raise Error("There is no base to take a snapshot of.", "`agentvm base init` makes one.")
+    made = (Seal(base.name), Stop(base.name), Clone(base.name, snapshot))
+    return (*_plan_base(base, actual), *made, *(Delete(instance.name) for instance in stale))
+
+
+def plan_reset(base: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
+    """Make the working base what the newest golden is."""
+    if golden is None:
+        raise Error("There is no snapshot to go back to.", "`agentvm base init` makes the base and its first snapshot.")
+    clone = Clone(golden.name, base._replace(generation=_generation(golden)))
+    return (*(plan_remove(actual) if actual else ()), clone)
+
+
+def plan_remove(actual: Instance) -> Plan:
+    if actual.status in (Status.STOPPED, Status.INCOMPLETE):
+        return (Delete(actual.name),)
+    return (Stop(actual.name, force=actual.status is not Status.RUNNING), Delete(actual.name))
+
+
+def plan_stop(actual: Instance) -> Plan:
+    return () if actual.status is Status.STOPPED else (Stop(actual.name, force=actual.status is not Status.RUNNING),)
+
+
+def disturbs(plan: Plan) -> bool:
+    """Whether a session that runs in an instance of the plan would be ended by it."""
+    return any(isinstance(action, Stop | Delete | Reconfigure) for action in plan)
+
+
+def check_ours(actual: Instance, prefix: str, *roles: Role) -> Label:
+    """The label of an instance that is agentvm's, has this prefix and one of the roles (any when none is named); else Error."""
+    label = actual.label
+    if label is None or label.spec.prefix != prefix:
+        raise Error(
+            f"{actual.name} is not an instance of agentvm with the prefix {prefix!r}, so it is left alone.",
+            "`agentvm list` shows those that are; `limactl delete` removes any.",
+        )
+    if roles and label.spec.role not in roles:
+        raise UsageError(f"{actual.name} is a {label.spec.role.value}.", "`agentvm list` tells what each instance is.")
+    return label
+
+
+def newest_golden(instances: tuple[Instance, ...], prefix: str) -> Instance | None:
+    goldens = goldens_of(instances, prefix)
+    return goldens[-1] if goldens else None
+
+
+def goldens_of(instances: tuple[Instance, ...], prefix: str) -> tuple[Instance, ...]:
+    """The whole goldens of this prefix, the newest last."""
+    ours = (
+        instance for instance in instances if _is_golden(instance, prefix) and instance.status is not Status.INCOMPLETE
+    )
+    return tuple(sorted(ours, key=_generation))
+
+
+def _is_golden(instance: Instance, prefix: str) -> bool:
+    label = instance.label
+    return label is not None and label.spec.role is Role.GOLDEN and label.spec.prefix == prefix
+
+
+def _generation(golden: Instance) -> int:
+    return golden.label.spec.generation if golden.label else 0
+
+
+def _plan_base(base: InstanceSpec, actual: Instance | None, golden: Instance | None = None) -> Plan:
+    """What brings the working base to where it takes commands."""
+    if actual is None:
+        if golden is None:
+            return (Create(base), Start(base.name))
+        return (Clone(golden.name, base._replace(generation=_generation(golden))), Start(base.name))
+    if actual.status is Status.INCOMPLETE:
+        return (Delete(base.name), *_plan_base(base, None, golden))
+    check_ours(actual, base.prefix, Role.BASE)
+    return _plan_start(actual)
+
+
+def _plan_start(actual: Instance) -> Plan:
+    if actual.status is Status.RUNNING:
+        return ()
+    if actual.status is Status.BROKEN:
+        return (Stop(actual.name, force=True), Start(actual.name))
+    return (Start(actual.name),)
+
+
+def _difference(have: InstanceSpec, wanted: InstanceSpec) -> str:
+    gone = [mount.point for mount in have.mounts if mount not in wanted.mounts]
+    new = [mount.point for mount in wanted.mounts if mount not in have.mounts]
+    changes = [f"no longer shared: {', '.join(gone)}"] if gone else []
+    changes += [f"newly shared: {', '.join(new)}"] if new else []
+    changes += ["other resources"] if have.resources != wanted.resources else []
+    return "; ".join(changes)

@@ -1,0 +1,160 @@
+"""The only starter of processes. Every child gets a list of words, a built environment and an own process group."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from agentvm.errors import Error
+
+if TYPE_CHECKING:
+    import subprocess
+
+Environment = Mapping[str, str]
+_GRACE = 5.0
+"""Seconds between asking a child to end and killing it."""
+
+
+class Completed(NamedTuple):
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Missing(Error):
+    """The program is not there."""
+
+
+class TooSlow(Error):
+    """A process that did not end in its time; it was killed."""
+
+
+def run(
+    argv: Sequence[str],
+    environment: Environment,
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+    directory: str | None = None,
+) -> Completed:
+    """Run a program to its end and return what it said. Raises Error if it isn't there, TooSlow after `timeout` seconds."""
+    import subprocess
+
+    process = _start(argv, environment, directory, subprocess.PIPE)
+    try:
+        stdout, stderr = process.communicate(stdin, timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+    except BaseException:
+        _end(process)
+        raise
+    return Completed(process.returncode, stdout, stderr)
+
+
+def stream(
+    argv: Sequence[str],
+    environment: Environment,
+    output: Callable[[bytes], None],
+    *,
+    timeout: float,
+    stdin: bytes = b"",
+) -> int:
+    """Run a program, handing both its output streams to `output` as they come; returns its exit status. Raises like `run`."""
+    import subprocess
+    import threading
+
+    process = _start(argv, environment, None, subprocess.STDOUT)
+    assert process.stdin
+    assert process.stdout
+    timer = threading.Timer(timeout, _end, (process,))
+    timer.daemon = True
+    timer.start()
+    try:
+        threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
+        while data := os.read(process.stdout.fileno(), 65536):
+            output(data)
+        status = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        late = timer.finished.is_set()
+        timer.cancel()
+    if late:
+        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.")
+    return status
+
+
+def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int, int], own_group: bool = True) -> int:
+    """Start a program on these descriptors as standard input, output and error, and return its process id.
+
+    In a process group of its own the terminal's signals pass it by. Written for speed: subprocess is not imported, and
+    this process's memory not forked.
+    """
+    moves = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(streams)]
+    # Python ignores these two, and children would inherit that.
+    defaults = (signal.SIGPIPE, signal.SIGXFSZ)
+    try:
+        if own_group:
+            return os.posix_spawnp(
+                argv[0], list(argv), dict(environment), file_actions=moves, setpgroup=0, setsigdef=defaults
+            )
+        return os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=moves, setsigdef=defaults)
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+
+
+def _start(
+    argv: Sequence[str], environment: Environment, directory: str | None, stderr: int
+) -> subprocess.Popen[bytes]:
+    import subprocess
+
+    try:
+        return subprocess.Popen(
+            list(argv),
+            env=dict(environment),
+            cwd=directory,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            # Ctrl-C is for agentvm to act on: it ends its child and cleans up behind it.
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise _missing(argv[0]) from None
+    except PermissionError:
+        raise Error(f"{argv[0]} may not be run.", "Check its permissions.") from None
+
+
+def _missing(program: str) -> Missing:
+    return Missing(f"{program} was not found.", f"Install {program}, or put it on the PATH.")
+
+
+def _feed(pipe: object, content: bytes) -> None:
+    """Write all of `content`; a child that ends without reading it is no error."""
+    import contextlib
+    import io
+
+    assert isinstance(pipe, io.BufferedIOBase)
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(content)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a child and what it started in its group."""
+    import subprocess
+
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            break
+        try:
+            process.wait(_GRACE)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()

@@ -1,0 +1,70 @@
+"""What a manifest means in a guest: a sequence of steps, each a command for root. Pure.
+
+It goes over ssh after the start, since Lima does not tell when a script that it runs at boot fails.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agentvm.manifest import Manifest, Script
+from agentvm.model import Command
+from agentvm.quoting import join
+
+_TIMEOUT = 3600.0
+"""Seconds for one step: under emulation an apt transaction takes many minutes."""
+
+
+class Step(NamedTuple):
+    """One step, and what to call it."""
+
+    title: str
+    command: Command
+
+
+def provisioning_steps(manifest: Manifest) -> tuple[Step, ...]:
+    return (
+        *(_script(script) for script in manifest.guest_scripts),
+        *((_packages(manifest.packages),) if manifest.packages else ()),
+        *(_script(script) for script in manifest.scripts),
+    )
+
+
+SEAL = Command(
+    ("/bin/sh", "-c", "sync && : >/etc/machine-id && rm -f /var/lib/dbus/machine-id && sync"), root=True, timeout=120
+)
+"""Lima's clones keep /etc/machine-id; when it is empty, systemd makes a new one at the next boot."""
+
+
+def _packages(names: tuple[str, ...]) -> Step:
+    text = _APT.replace("@PACKAGES@", join(names))
+    return Step(f"{len(names)} packages", Command(("/bin/sh", "-s"), text.encode(), root=True, timeout=_TIMEOUT))
+
+
+def _script(script: Script) -> Step:
+    """The script is copied in and run by its own first line; its standard input is empty."""
+    argv = ("/bin/sh", "-c", _RUN_SCRIPT, f"/var/lib/agentvm/{script.name}")
+    return Step(script.name, Command(argv, script.content, root=True, timeout=_TIMEOUT))
+
+
+_RUN_SCRIPT = """\
+umask 022
+mkdir -p /var/lib/agentvm && cat >"$0" && chmod 755 "$0" && cd /root || exit
+export DEBIAN_FRONTEND=noninteractive AGENTVM_GUEST_USER="$SUDO_USER"
+AGENTVM_GUEST_HOME=$(getent passwd "$SUDO_USER" | cut -d: -f6) && export AGENTVM_GUEST_HOME
+exec "$0" </dev/null"""
+
+# One transaction, so that a package that isn't there leaves nothing half-done; none at all when everything is there.
+_APT = """\
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+command -v apt-get >/dev/null || { echo 'there is no apt-get in this guest: use a Debian or Ubuntu template'; exit 1; }
+set -- @PACKAGES@
+if [ "$(dpkg-query -W -f '${db:Status-Abbrev}\\n' "$@" 2>/dev/null | grep -c '^ii')" = $# ]; then
+    echo "all $# packages are there"
+    exit
+fi
+apt-get -o DPkg::Lock::Timeout=600 -qq update
+apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -y --no-install-recommends install "$@"
+apt-get clean
+"""

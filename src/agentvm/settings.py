@@ -1,0 +1,162 @@
+"""Every setting once: its name, type, default and help. The parser, `--help`, `doctor` and the reference read this table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from agentvm.errors import UsageError
+from agentvm.model import Host
+
+_ON = frozenset(("1", "true", "yes", "on"))
+_OFF = frozenset(("0", "false", "no", "off"))
+_UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_PREFIX = "AGENTVM_"
+
+
+class Setting(NamedTuple):
+    """One row of the table. The variable is `AGENTVM_` and the name in capitals; the key in config.toml is the name."""
+
+    name: str
+    kind: Callable[[str], Any]
+    default: str
+    help: str
+
+    @property
+    def variable(self) -> str:
+        return _PREFIX + self.name.upper()
+
+
+def toggle(text: str) -> bool:
+    word = text.strip().lower()
+    if word in _ON or word in _OFF:
+        return word in _ON
+    raise ValueError("is neither on nor off; use 1 or 0")
+
+
+def size(text: str) -> int:
+    """Bytes from "8GiB", "512MiB" or, as Lima has it, a bare number of GiB; 0 is the template's own."""
+    word = text.strip().lower()
+    number, unit = word.rstrip("abcdefghijklmnopqrstuvwxyz"), word.lstrip("0123456789. ")
+    try:
+        value = int(float(number) * _UNITS[unit or "gib"])
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError("is not a size; write it like 8GiB") from None
+    return value
+
+
+def count(text: str) -> int:
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise ValueError("is not a whole number")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    if (value := count(text)) < 1:
+        raise ValueError("must be at least 1 (second)")
+    return value
+
+
+def name_prefix(text: str) -> str:
+    """Lower case, since macOS keeps instance directories without regard to case; dots and dashes only between words."""
+    words = text.split("-")
+    if len(text) <= 24 and all(word.isascii() and word.isalnum() and word == word.lower() for word in words):
+        return text
+    raise ValueError("must be words of lower-case letters and digits joined by '-', 24 characters at most")
+
+
+def backend_name(text: str) -> str:
+    if text in ("lima", "fake"):
+        return text
+    raise ValueError("is not a backend; there are lima and fake")
+
+
+SETTINGS = (
+    Setting("mount_gh_config", toggle, "1", "share ~/.config/gh (read-only)"),
+    Setting("mount_gitconfig", toggle, "1", "copy ~/.gitconfig into the VM at each run"),
+    Setting("mount_git_credentials", toggle, "1", "copy ~/.git-credentials into the VM at each run"),
+    Setting("mount_ssh", toggle, "0", "share ~/.ssh (read-only): the VM can then use and copy your keys"),
+    Setting("yolo", toggle, "0", "add the agent's own flag that lets it act without asking"),
+    Setting("skip_auto_install", toggle, "0", "do not install a missing agent"),
+    Setting("claude_install_cmd", str, "", "shell text that installs claude in the VM, instead of npm"),
+    Setting("codex_install_cmd", str, "", "shell text that installs codex in the VM, instead of npm"),
+    Setting("opencode_install_cmd", str, "", "shell text that installs opencode in the VM, instead of npm"),
+    Setting("gh_install_cmd", str, "", "shell text that installs gh in the VM, instead of apt"),
+    Setting("base_manifest_dir", str, "", "directory with apt-packages.txt and scripts/*.sh for the base"),
+    Setting("base_template", str, "template:_images/ubuntu-24.04", "Lima template of the base; its mounts are ignored"),
+    Setting("instance_prefix", name_prefix, "agentvm", "first part of the name of every instance"),
+    Setting("cpus", count, "0", "CPUs of a project's VM; 0 is what the template says"),
+    Setting("memory", size, "0", "memory of a project's VM, like 8GiB; 0 is what the template says"),
+    Setting("disk", size, "0", "disk of a project's VM, like 100GiB; it can only grow; 0 is what the template says"),
+    Setting("start_timeout", seconds, "600", "seconds that a VM may take to start"),
+    Setting("backend", backend_name, "lima", "lima, or fake: no VM at all, for trying out and for tests"),
+    Setting("fake_dir", str, "", "where the fake backend keeps its instances"),
+    Setting("limactl", str, "limactl", "the limactl to use: a name on the PATH, or a path"),
+    Setting("bypass", toggle, "0", "a shim runs the host's own program instead of agentvm"),
+)
+
+
+class Settings:
+    """The values of all settings, as attributes by their names. Immutable; two are equal when all values are."""
+
+    __slots__ = ("_values", "sources")
+    sources: dict[str, str]
+    """For each name, where the value came from: "default", "environment" or the config file's path."""
+
+    def __init__(self, values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
+        object.__setattr__(self, "_values", dict(values))
+        object.__setattr__(self, "sources", dict(sources))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("settings don't change")
+
+
+def config_path(host: Host) -> str:
+    root = host.environment.get("XDG_CONFIG_HOME") or os.path.join(host.home, ".config")
+    return os.path.join(root, "agentvm", "config.toml")
+
+
+def read_settings(host: Host) -> Settings:
+    """All settings: from the environment first, then the user's config file. Raises UsageError that names the culprit."""
+    path = config_path(host)
+    configured = _read_config(path)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for setting in SETTINGS:
+        text, source, culprit = setting.default, "default", setting.variable
+        if setting.name in configured:
+            text, source, culprit = configured[setting.name], path, f"{setting.name} in {path}"
+        if host.environment.get(setting.variable):
+            text, source, culprit = host.environment[setting.variable], "environment", setting.variable
+        try:
+            values[setting.name] = setting.kind(text)
+        except ValueError as problem:
+            raise UsageError(f"{culprit}={text!r} {problem}", f"It means: {setting.help}.") from None
+        sources[setting.name] = source
+    return Settings(values, sources)
+
+
+def _read_config(path: str) -> dict[str, str]:
+    try:
+        with open(path, "rb") as file:
+            import tomllib
+
+            table = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        raise UsageError(f"{path} can't be read: {problem}", "Mend it, or move it away.") from None
+    known = {setting.name for setting in SETTINGS}
+    for key, value in table.items():
+        if key not in known:
+            raise UsageError(f"{path}: there is no setting {key!r}", "`agentvm --help` lists them all.")
+        if not isinstance(value, str | int | float):
+            raise UsageError(f"{path}: {key} must be a string, a number, or true or false", "Mend it there.")
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in table.items()}

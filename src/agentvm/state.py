@@ -1,0 +1,229 @@
+"""State files and locks: who works on an instance, who uses it, and where logs go. Nothing here outlives its use.
+
+Locks are flock(2) on files in a private directory, so a killed process leaves none behind. For an instance there are
+two: `change` is held by whoever creates, starts, stops or deletes it, and `use` is shared by its sessions. To end
+sessions, a change needs `use` for itself alone; a session that was let in under `use` is never disturbed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from agentvm.errors import Error
+
+_GENERATION = "generation"
+
+
+class SessionRecord(NamedTuple):
+    """A running session: the process, what it runs, and since when (Unix time, seconds)."""
+
+    pid: int
+    what: str
+    since: int
+
+
+def make_private_directory(path: str) -> None:
+    """Make a directory with what is above it, for the user alone; one that is there is left as it is."""
+    if os.path.isdir(path):
+        return
+    if not os.path.isdir(above := os.path.dirname(path)):
+        make_private_directory(above)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as problem:
+        raise Error(f"{path} can't be made: {problem.strerror}.", "Make room or mend its permissions.") from None
+
+
+def write_atomically(path: str, content: bytes) -> None:
+    """Write a private file (0600) so that at any moment there is the old content or the new, also after a power cut."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            remove_file(part)
+            raise
+    except OSError as problem:
+        raise Error(f"{path} can't be written: {problem.strerror}.", "Make room or mend its permissions.") from None
+
+
+def remove_file(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+class State:
+    """The state directory of one prefix. `waiting` is told once, in words, when a lock is held by somebody else."""
+
+    def __init__(self, directory: str, waiting: Callable[[str], None]) -> None:
+        self.directory = directory
+        self._waiting = waiting
+
+    @contextmanager
+    def change(self, name: str, what: str) -> Iterator[None]:
+        """Be the only one who changes the instance. `what` tells others who wait, like "starting agentvm-web-1a2b3c4d"."""
+        with self._lock(f"{name}.change", fcntl.LOCK_EX) as lock:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n{what}\n".encode(), 0)
+            yield
+
+    @contextmanager
+    def keep(self, name: str) -> Iterator[None]:
+        """Keep others from changing the instance, together with others who do the same."""
+        with self._lock(f"{name}.change", fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def use(self, name: str, what: str) -> Iterator[None]:
+        """Use the instance as one of its sessions, known to others as `what`."""
+        with self._lock(f"{name}.use", fcntl.LOCK_SH), self._record(name, what):
+            yield
+
+    @contextmanager
+    def alone(self, name: str, doing: str) -> Iterator[None]:
+        """Be sure that nobody uses the instance, for the time of a change. Raises Error that names who does."""
+        descriptor = self._open(f"{name}.use")
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self._in_use(name, doing) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def sessions(self, name: str) -> tuple[SessionRecord, ...]:
+        """The sessions that run now. Records of killed ones are removed."""
+        found = []
+        for file in self._session_files(name):
+            record = self._living(os.path.join(self._sessions, file))
+            if record is not None:
+                found.append(record)
+        return tuple(sorted(found, key=lambda record: record.since))
+
+    def log(self, name: str) -> str:
+        """The path of a new log file, made for the user alone."""
+        directory = os.path.join(self.directory, "logs")
+        make_private_directory(directory)
+        path = os.path.join(directory, f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        return path
+
+    def remember_generation(self, generation: int) -> None:
+        """Note the newest golden, so that a warm run can tell an older project without asking for all instances."""
+        make_private_directory(self.directory)
+        write_atomically(os.path.join(self.directory, _GENERATION), f"{generation}\n".encode())
+
+    def newest_generation(self) -> int:
+        """As it was noted last; 0 when nobody did."""
+        try:
+            with open(os.path.join(self.directory, _GENERATION), "rb") as file:
+                return int(file.read(32))
+        except (OSError, ValueError):
+            return 0
+
+    def forget(self, name: str) -> None:
+        """Remove the lock files of a deleted instance, by one who holds both locks."""
+        for kind in ("use", "change"):
+            remove_file(os.path.join(self.directory, f"{name}.{kind}"))
+
+    @property
+    def _sessions(self) -> str:
+        return os.path.join(self.directory, "sessions")
+
+    def _open(self, file: str) -> int:
+        make_private_directory(self.directory)
+        return os.open(os.path.join(self.directory, file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    @contextmanager
+    def _lock(self, file: str, kind: int) -> Iterator[int]:
+        descriptor = self._acquire(file, kind)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, file: str, kind: int) -> int:
+        """Lock the file that is there in the end: who deletes an instance also deletes its lock files."""
+        while True:
+            descriptor = self._open(file)
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._waiting(f"waiting for another agentvm{_holder(descriptor)}; Ctrl-C gives up")
+                fcntl.flock(descriptor, kind)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if _is_at(descriptor, os.path.join(self.directory, file)):
+                return descriptor
+            os.close(descriptor)
+
+    @contextmanager
+    def _record(self, name: str, what: str) -> Iterator[None]:
+        make_private_directory(self._sessions)
+        path = os.path.join(self._sessions, f"{name}.{os.getpid()}")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n{int(time.time())}\n{what}\n".encode(errors="replace"), 0)
+            yield
+        finally:
+            remove_file(path)
+            os.close(descriptor)
+
+    def _session_files(self, name: str) -> list[str]:
+        try:
+            return [file for file in os.listdir(self._sessions) if file.rpartition(".")[0] == name]
+        except FileNotFoundError:
+            return []
+
+    def _living(self, path: str) -> SessionRecord | None:
+        """The record at `path`; one whose process is gone (nobody holds its lock) is removed."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_file(path)
+            return None
+        except BlockingIOError:
+            pid, since, what = (os.pread(descriptor, 4096, 0).decode(errors="replace") + "\n\n\n").split("\n")[:3]
+            return SessionRecord(int(pid or 0), what, int(since or 0))
+        finally:
+            os.close(descriptor)
+
+    def _in_use(self, name: str, doing: str) -> Error:
+        running = ", ".join(f"{record.what} (process {record.pid})" for record in self.sessions(name)) or "a session"
+        return Error(
+            f"{name} is in use by {running}, so {doing} has to wait.", "End it, or repeat with --force where offered."
+        )
+
+
+def _holder(descriptor: int) -> str:
+    pid, _, what = os.pread(descriptor, 4096, 0).decode(errors="replace").partition("\n")
+    return f" (process {pid}, {what.strip()})" if pid.isdigit() else ""
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)

@@ -1,0 +1,356 @@
+"""The user's terminal, lent to a program that runs elsewhere and always taken back.
+
+A program with a terminal gets one of its own, and agentvm carries bytes between the two. So the user's terminal is
+restored whatever happens to the program, its window size is followed, and Ctrl-Z can suspend agentvm: while it is
+suspended nobody reads the keyboard. (A shared ssh connection would: its master holds the terminal and reads on.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import termios
+from collections.abc import Callable
+from typing import NamedTuple
+
+Streams = tuple[int, int, int]
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_GRACE = 5.0
+"""Seconds that a program has to end after a signal before the connection to it is cut."""
+_SANE = b"\033[?1049l\033[?25h\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l\033[?1004l\033[<u\033[0m"
+"""Leaves the alternate screen, shows the cursor, ends mouse, paste and focus reports: what a lost program can't do."""
+
+
+class Guest(NamedTuple):
+    """How to start the program that takes the streams, and how to send it a signal ("INT") past the streams."""
+
+    spawn: Callable[[Streams], int]
+    signal: Callable[[str], bool]
+
+
+def attend(guest: Guest, terminal: bool, suspended: bytes) -> int:
+    """Give the program the user's streams until it ends, and return its exit status (128 + n after signal n).
+
+    `suspended` is what it prints when Ctrl-Z stopped it.
+    """
+    if terminal:
+        return _Lent(guest, suspended).attend()
+    if os.isatty(_STDIN):
+        return _Typed(guest).attend()
+    return _Direct(guest).attend()
+
+
+def window_size(descriptor: int) -> bytes:
+    """The size of a terminal in the kernel's own form."""
+    return fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
+
+
+class _Relay:
+    """Bytes on their way from one descriptor to another that may be slow to take them."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self.source, self.sink = source, sink
+        self.pending = b""
+        self.open = True
+
+    def read(self) -> bytes:
+        try:
+            data = os.read(self.source, 65536)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self.open = False
+        return data
+
+    def flush(self) -> None:
+        try:
+            self.pending = self.pending[os.write(self.sink, self.pending) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.pending, self.open = b"", False
+
+
+class _Direct:
+    """The program has the streams themselves; agentvm only looks after signals."""
+
+    signals: tuple[int, ...] = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._status: int | None = None
+        self._deadline: float | None = None
+        self._asked = 0
+        """The signal that agentvm itself was asked to end by."""
+
+    def attend(self) -> int:
+        self._pid = self._guest.spawn(self._streams())
+        self._wake, wake = os.pipe()
+        for descriptor in (self._wake, wake):
+            os.set_blocking(descriptor, False)
+        handlers = {number: signal.signal(number, _ignore) for number in self.signals}
+        before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        try:
+            self._loop()
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(self._wake)
+            os.close(wake)
+        assert self._status is not None
+        return 128 + self._asked if self._asked and self._status < 0 else _exit_status(self._status)
+
+    def _streams(self) -> Streams:
+        return (_STDIN, _STDOUT, _STDERR)
+
+    def _loop(self) -> None:
+        self._reap()
+        while self._status is None:
+            self._wait()
+            for number in self._arrived():
+                self._handle(number)
+            self._cut_if_late()
+
+    def _wait(self) -> None:
+        self._poll({self._wake: select.POLLIN}, self._timeout())
+
+    def _poll(self, interest: dict[int, int], timeout: float | None) -> dict[int, int]:
+        poll = select.poll()
+        for descriptor, events in interest.items():
+            poll.register(descriptor, events)
+        return dict(poll.poll(None if timeout is None else timeout * 1000))
+
+    def _arrived(self) -> bytes:
+        try:
+            return os.read(self._wake, 512)
+        except BlockingIOError:
+            return b""
+
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number == signal.SIGTSTP:
+            self._suspend()
+        else:
+            self._interrupt(number)
+
+    def _interrupt(self, number: int) -> None:
+        """Hand a signal on to the program; the second one, or one that can't reach it, cuts the connection."""
+        if self._asked or not self._guest.signal(_NAMES[number]):
+            self._cut()
+        self._asked = number
+        if number != signal.SIGINT and self._deadline is None:
+            self._deadline = _now() + _GRACE
+
+    def _suspend(self) -> None:
+        self._guest.signal("STOP")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._guest.signal("CONT")
+
+    def _timeout(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - _now())
+
+    def _cut_if_late(self) -> None:
+        if self._deadline is not None and _now() >= self._deadline:
+            self._deadline = None
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._status is None:
+            os.kill(self._pid, signal.SIGTERM)
+
+    def _reap(self) -> None:
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        if pid:
+            self._status = os.waitstatus_to_exitcode(status)
+
+
+class _Typed(_Direct):
+    """Standard input is a terminal and standard output is not: agentvm reads the keyboard, as long as it may."""
+
+    def _streams(self) -> Streams:
+        self._pipe, sink = os.pipe()
+        os.set_blocking(sink, False)
+        self._input = _Relay(_STDIN, sink)
+        return (self._pipe, _STDOUT, _STDERR)
+
+    def _loop(self) -> None:
+        os.close(self._pipe)
+        super()._loop()
+
+    def _wait(self) -> None:
+        relay, interest = self._input, {self._wake: select.POLLIN}
+        timeout = self._timeout()
+        if relay.pending:
+            interest[relay.sink] = select.POLLOUT
+        elif relay.open and _in_foreground():
+            interest[_STDIN] = select.POLLIN
+        elif relay.open:
+            timeout = min(timeout or 1.0, 1.0)
+        ready = self._poll(interest, timeout)
+        if relay.sink in ready:
+            relay.flush()
+        elif _STDIN in ready:
+            relay.pending = relay.read()
+            relay.flush()
+        if not relay.open and relay.sink >= 0:
+            os.close(relay.sink)
+            relay.sink = -1
+
+
+class _Lent(_Direct):
+    """The program has a terminal of its own, and agentvm carries bytes, size and suspension between it and the user's."""
+
+    signals = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH)
+
+    def __init__(self, guest: Guest, suspended: bytes) -> None:
+        super().__init__(guest)
+        self._mark = suspended
+        self._held = b""
+        """The end of the output that may be the beginning of the mark."""
+
+    def attend(self) -> int:
+        self._modes = termios.tcgetattr(_STDIN)
+        self._master, self._slave = os.openpty()
+        termios.tcsetattr(self._slave, termios.TCSANOW, self._modes)
+        self._resize()
+        os.set_blocking(self._master, False)
+        self._input = _Relay(_STDIN, self._master)
+        self._output = _Relay(self._master, _STDOUT)
+        try:
+            self._take()
+            status = super().attend()
+            self._drain()
+        finally:
+            self._give_back()
+            os.close(self._master)
+        if status == 255:
+            _write(_SANE)
+        return status
+
+    def _streams(self) -> Streams:
+        return (self._slave, self._slave, _STDERR)
+
+    def _loop(self) -> None:
+        os.close(self._slave)
+        super()._loop()
+
+    def _wait(self) -> None:
+        interest = {self._wake: select.POLLIN}
+        if self._output.open:
+            interest[self._master] = select.POLLIN
+        if self._input.pending:
+            interest[self._master] = interest.get(self._master, 0) | select.POLLOUT
+        elif self._input.open:
+            interest[_STDIN] = select.POLLIN
+        ready = self._poll(interest, self._timeout())
+        if _STDIN in ready:
+            self._input.pending = self._input.read()
+        if self._input.pending:
+            self._input.flush()
+        if ready.get(self._master, 0) & ~select.POLLOUT:
+            self._show(self._output.read())
+
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGWINCH:
+            self._resize()
+            os.kill(self._pid, signal.SIGWINCH)
+        else:
+            super()._handle(number)
+
+    def _interrupt(self, number: int) -> None:
+        """Without its terminal the program gets SIGHUP from its own kernel."""
+        self._asked = number
+        self._cut()
+
+    def _show(self, data: bytes) -> None:
+        data, self._held = self._held + data, b""
+        while self._mark and (at := data.find(self._mark)) >= 0:
+            _write(data[:at])
+            data = data[at + len(self._mark) :]
+            self._suspend()
+        keep = _overlap(data, self._mark)
+        _write(data[: len(data) - keep])
+        self._held = data[len(data) - keep :]
+
+    def _drain(self) -> None:
+        while data := self._output.read():
+            self._show(data)
+        _write(self._held)
+
+    def _suspend(self) -> None:
+        """Stop as a local program would: the shell gets the terminal as it was, and `fg` goes on here."""
+        self._give_back()
+        os.kill(0, signal.SIGTSTP)
+        self._take()
+        self._resize()
+        os.kill(self._pid, signal.SIGWINCH)
+        self._input.pending += b"\n"
+
+    def _take(self) -> None:
+        modes = termios.tcgetattr(_STDIN)
+        modes[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INLCR | termios.IGNCR | termios.INPCK | termios.ISTRIP)
+        modes[0] &= ~(termios.IXON | termios.IXOFF | termios.PARMRK | termios.IGNBRK)
+        modes[1] &= ~termios.OPOST
+        modes[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
+        modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(_STDIN, termios.TCSADRAIN, modes)
+
+    def _give_back(self) -> None:
+        try:
+            termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._modes)
+        except termios.error:
+            # The terminal is gone: its window was closed.
+            pass
+
+    def _resize(self) -> None:
+        size = window_size(_STDIN)
+        if struct.unpack("HHHH", size)[:2] != (0, 0):
+            fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
+
+
+_NAMES: dict[int, str] = {signal.SIGINT: "INT", signal.SIGTERM: "TERM", signal.SIGHUP: "HUP"}
+
+
+def _ignore(number: int, frame: object) -> None:
+    """The loop is woken by the descriptor; Python only needs a handler that is not the default."""
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(_STDIN) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _overlap(data: bytes, mark: bytes) -> int:
+    """How many bytes at the end of `data` are the beginning of `mark`."""
+    for length in range(min(len(data), len(mark) - 1), 0, -1):
+        if data.endswith(mark[:length]):
+            return length
+    return 0
+
+
+def _write(data: bytes) -> None:
+    """All of it; a terminal that went away takes nothing more, and the program learns it by itself."""
+    try:
+        while data:
+            data = data[os.write(_STDOUT, data) :]
+    except OSError:
+        pass
+
+
+def _exit_status(status: int) -> int:
+    return status if status >= 0 else 128 - status
+
+
+def _now() -> float:
+    import time
+
+    return time.monotonic()
