@@ -35,7 +35,7 @@ def main() -> "None":
 
 def rerun(argv: "list[str]") -> "None":
     """Go on as the same program on a newer Python, or exit with what to install."""
-    python = find_python()
+    python = find_python([*os.environ.get("PATH", os.defpath).split(os.pathsep), "/opt/homebrew/bin", "/usr/local/bin"])
     if not python:
         name, found = os.path.basename(argv[0]), ".".join(map(str, sys.version_info[:2]))
         sys.exit(
@@ -45,12 +45,11 @@ def rerun(argv: "list[str]") -> "None":
     os.execv(python, [python, "-I", "-S", *argv])
 
 
-def find_python() -> "str":
+def find_python(directories: "list[str]") -> "str":
     """A Python that answers that it is new enough: so one that is started in its place never looks again."""
     import subprocess
 
     names = [*(f"python3.{minor}" for minor in range(19, 10, -1)), "python3"]
-    directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/opt/homebrew/bin", "/usr/local/bin"]
     question = "import sys; sys.exit(sys.version_info < (3, 11))"
     for python in [os.path.join(directory, name) for name in names for directory in directories if directory]:
         if os.access(python, os.X_OK):
@@ -103,7 +102,8 @@ def fill_cache(archive: "str") -> "str":
     try:
         make_root(cache_root())
         with ZipFile(archive) as file:
-            extract_site_packages(file, Path(cache_root(), BUILD), compile_pyc=True)
+            # By one process: helpers would outlive one that is killed, and keep its lock for ever.
+            extract_site_packages(file, Path(cache_root(), BUILD), compile_pyc=True, compile_workers=1)
         drop_old(cache_root())
     except OSError:
         return ""

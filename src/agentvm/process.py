@@ -88,6 +88,21 @@ def stream(
     return status
 
 
+def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> int:
+    """Run a program that puts itself into the background, and return its exit status. It keeps no stream of ours."""
+    import subprocess
+
+    process = _start(argv, environment, None, subprocess.DEVNULL, subprocess.DEVNULL)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+    except BaseException:
+        _end(process)
+        raise
+
+
 def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int, int], own_group: bool = True) -> int:
     """Start a program on these descriptors as standard input, output and error, and return its process id.
 
@@ -108,8 +123,9 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
 
 
 def _start(
-    argv: Sequence[str], environment: Environment, directory: str | None, stderr: int
+    argv: Sequence[str], environment: Environment, directory: str | None, stderr: int, stdout: int = -1
 ) -> subprocess.Popen[bytes]:
+    """`stdout` is as for Popen; -1 is its PIPE."""
     import subprocess
 
     try:
@@ -118,7 +134,7 @@ def _start(
             env=dict(environment),
             cwd=directory,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             # Ctrl-C is for agentvm to act on: it ends its child and cleans up behind it.
             start_new_session=True,

@@ -135,7 +135,7 @@ _ALLOWED = "@anthropic-ai/claude-code,opencode-ai"
 _FUNCTIONS = f"""\
 unset {VARIABLE}
 state=$HOME/.local/state/agentvm npm=$HOME/{NPM_PREFIX}
-PATH=$npm/bin:$HOME/.local/bin:$PATH
+PATH=$npm/bin:$HOME/.local/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export PATH AGENTVM_GUEST=1
 say() {{ printf 'agentvm: %s\\n' "$1" >&2; }}
 die() {{ say "$1"; exit 1; }}

@@ -115,7 +115,8 @@ class Lima:
         else:
             self._check_mounts(label.spec, entry)
             self._await(name)
-        directory.drop_stale_master()
+        directory.drop_stale_masters()
+        self._connect(name)
         self._place_mounts(label.spec)
         directory.mark_ready()
 
@@ -298,6 +299,15 @@ class Lima:
             if isinstance(status, dict):
                 return status
         return {}
+
+    def _connect(self, name: str) -> None:
+        """Open the shared connection on which every session travels."""
+        directory = self._directory(name)
+        if directory.ssh_answers():
+            return
+        argv = ssh.master_argv(directory, name, VARIABLE)
+        if process.detach(argv, self._environment(), timeout=60) != 0 or not directory.ssh_answers():
+            raise Error(f"{name} runs, but takes no connection by ssh.", f"Lima's log is {directory.log}; try again.")
 
     def _place_mounts(self, spec: InstanceSpec) -> None:
         """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names."""

@@ -14,6 +14,7 @@ from agentvm.model import Host, Label
 from agentvm.state import remove_file, write_atomically
 
 _LABEL = "agentvm.json"
+_MASTER = "avm.sock"
 _READY = "agentvm.ready"
 """Says which boot was seen ready, by the hostagent's pid file. It is ours; Lima removes it with the directory."""
 
@@ -30,6 +31,12 @@ class Directory(NamedTuple):
     @property
     def ssh_config(self) -> str:
         return os.path.join(self.path, "ssh.config")
+
+    @property
+    def master(self) -> str:
+        """The socket of our own shared connection. Its name is as short as Lima's `ssh.sock`, whose length Lima checks;
+        like every `*.sock` it is removed when the instance stops, and not cloned."""
+        return os.path.join(self.path, _MASTER)
 
     @property
     def events(self) -> str:
@@ -61,17 +68,18 @@ class Directory(NamedTuple):
         write_atomically(os.path.join(self.path, _READY), self._boot())
 
     def is_ready(self) -> bool:
-        """Whether this boot was seen ready, and both hostagent and ssh's master answer now."""
+        """Whether this boot was seen ready, and both hostagent and our master of ssh answer now."""
         boot = self._boot()
         return bool(boot) and self._read(_READY) == boot and self._answers("ha.sock") and self.ssh_answers()
 
     def ssh_answers(self) -> bool:
-        return self._answers("ssh.sock")
+        return self._answers(_MASTER)
 
-    def drop_stale_master(self) -> None:
-        """Remove ssh's control socket when nobody listens on it: ssh would hang on it, or fail."""
-        if not self.ssh_answers():
-            remove_file(os.path.join(self.path, "ssh.sock"))
+    def drop_stale_masters(self) -> None:
+        """Remove the sockets of shared connections when nobody listens on them: ssh would hang on one, or fail."""
+        for name in (_MASTER, "ssh.sock"):
+            if not self._answers(name):
+                remove_file(os.path.join(self.path, name))
 
     def remove(self) -> None:
         """Remove a half-made instance, which limactl refuses to."""
