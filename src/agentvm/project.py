@@ -119,8 +119,10 @@ def _first_line(path: str) -> str:
     except OSError:
         return ""
     try:
-        return os.fsdecode(os.read(descriptor, 4096)).split("\n", 1)[0]
+        line = os.fsdecode(os.read(descriptor, 4096)).split("\n", 1)[0]
     except OSError:
         return ""
     finally:
         os.close(descriptor)
+    # No path holds a NUL, and Python refuses to look for one.
+    return "" if "\0" in line else line
