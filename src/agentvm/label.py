@@ -40,7 +40,7 @@ def load_label(content: bytes, name: str) -> Label | None:
         if fields["tool"] != "agentvm" or fields["schema"] != SCHEMA or fields["name"] != name:
             return None
         return Label(_spec(fields), int(fields["created"]), _resources(fields["native"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
