@@ -123,7 +123,8 @@ def _context(console: Console, options: Options) -> Context:
     root = host.environment.get("XDG_STATE_HOME") or os.path.join(host.home, ".local", "state")
     directory = os.path.join(root, "agentvm", settings.instance_prefix)
     backend = make_backend(host, settings, directory, console.say)
-    return Context(host, settings, backend, State(directory, console.say), console, options.dry_run)
+    context = Context(host, settings, backend, State(directory, console.say), console)
+    return context.rehearse() if options.dry_run else context
 
 
 def _help(console: Console, words: list[str], asked: bool) -> int:

@@ -24,3 +24,7 @@ class Context(NamedTuple):
     @property
     def prefix(self) -> str:
         return str(self.settings.instance_prefix)
+
+    def rehearse(self) -> Context:
+        """The same, for a dry run."""
+        return self._replace(dry_run=True, state=self.state.rehearsal())

@@ -141,6 +141,9 @@ class State:
         for kind in ("use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
 
+    def rehearsal(self) -> Rehearsal:
+        return Rehearsal(self.directory, self._waiting)
+
     @property
     def _sessions(self) -> str:
         return os.path.join(self.directory, "sessions")
@@ -214,6 +217,31 @@ class State:
         return Error(
             f"{name} is in use by {running}, so {doing} has to wait.", "End it, or repeat with --force where offered."
         )
+
+
+class Rehearsal(State):
+    """The state as a dry run sees it: it writes nothing, so it can't lock, and what it says may soon be out of date."""
+
+    @contextmanager
+    def change(self, name: str, what: str) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def keep(self, name: str) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def use(self, name: str, what: str) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def alone(self, name: str, doing: str) -> Iterator[None]:
+        if self.sessions(name):
+            raise self._in_use(name, doing)
+        yield
+
+    def remember_generation(self, generation: int) -> None:
+        """A generation that was not made is not remembered."""
 
 
 def _holder(descriptor: int) -> str:

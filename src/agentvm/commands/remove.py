@@ -46,7 +46,8 @@ def prune(context: Context, arguments: tuple[str, ...]) -> int:
     """Delete stopped project VMs, those whose project is gone, and what killed runs left."""
     parser = Arguments("prune")
     parser.add_argument("--dry-run", action="store_true")
-    context = context._replace(dry_run=parser.parse_args(arguments).dry_run or context.dry_run)
+    if parser.parse_args(arguments).dry_run:
+        context = context.rehearse()
     pruned, kept = 0, 0
     for instance in our_instances(context, context.backend.list()):
         if not _is_prunable(instance):

@@ -67,8 +67,7 @@ def _run(context: Context, program: Program, what: str) -> int:
         return 0
     attachment = _attachment(context)
     script = build_script(sharing, program, attachment)
-    for directory in shared_directories(context.host, context.settings):
-        make_private_directory(directory)
+    _make_shared(context, wanted)
     with in_use(context, wanted, what):
         _tell_older(context, wanted)
         session = Session(script, attachment.terminal, attachment.token, attachment.suspended)
@@ -76,6 +75,15 @@ def _run(context: Context, program: Program, what: str) -> int:
         if status == _LOST:
             _explain(context, wanted)
         return status
+
+
+def _make_shared(context: Context, wanted: InstanceSpec) -> None:
+    """Make the directories of the home that are shared, but none for a VM that can never be."""
+    missing = [path for path in shared_directories(context.host, context.settings) if not os.path.isdir(path)]
+    if missing:
+        context.backend.validate(wanted)
+    for directory in missing:
+        make_private_directory(directory)
 
 
 def _attachment(context: Context) -> Attachment:
