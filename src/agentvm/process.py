@@ -69,21 +69,27 @@ def stream(
     process = _start(argv, environment, None, subprocess.STDOUT)
     assert process.stdin
     assert process.stdout
-    timer = threading.Timer(timeout, _end, (process,))
+    late = threading.Event()
+
+    def end_late() -> None:
+        late.set()
+        _end(process)
+
+    timer = threading.Timer(timeout, end_late)
     timer.daemon = True
     timer.start()
     try:
         threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
-        while data := os.read(process.stdout.fileno(), 65536):
-            output(data)
+        with process.stdout:
+            while data := os.read(process.stdout.fileno(), 65536):
+                output(data)
         status = process.wait()
     except BaseException:
         _end(process)
         raise
     finally:
-        late = timer.finished.is_set()
         timer.cancel()
-    if late:
+    if late.is_set():
         raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.")
     return status
 
