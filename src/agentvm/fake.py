@@ -12,7 +12,6 @@ root's that contains the text ends with that status.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -91,6 +90,8 @@ class Fake:
         origin = self._expect(source, Status.STOPPED)
         native = origin.label.native if origin.label else _NATIVE
         _check_disk(spec, native.disk)
+        import shutil
+
         place = self._new(spec)
         shutil.copytree(origin.file("home"), place.file("home"), symlinks=True)
         self._finish(place, Label(spec, int(time.time()), native))
@@ -116,6 +117,8 @@ class Fake:
         place = self._place(name)
         if os.path.isdir(place.path):
             self._expect(name, Status.STOPPED, Status.INCOMPLETE)
+            import shutil
+
             shutil.rmtree(place.path)
 
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from agentvm.digest import sha256
 from agentvm.errors import UsageError
 
 _HOLLOW = frozenset(
@@ -41,11 +42,9 @@ def find_project(directory: str, home: str) -> Project:
 
 def instance_name(prefix: str, root: str) -> str:
     """The name of a project's instance: readable by its slug, unique by the hash of its real path."""
-    import hashlib
-
     name = "".join(char if char.isascii() and char.isalnum() else "-" for char in os.path.basename(root).lower())
     slug = "-".join(filter(None, name.split("-")))[:_SLUG_LENGTH].rstrip("-")
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+    digest = sha256(os.fsencode(root))[:8]
     return "-".join(filter(None, (prefix, slug, digest)))
 
 

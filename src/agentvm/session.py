@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agentvm.agents import NPM_PREFIX, Agent
+from agentvm.digest import sha256
 from agentvm.errors import UsageError
 from agentvm.quoting import join, quote
 from agentvm.sharing import Link, Sharing, SyncedFile
@@ -85,9 +86,7 @@ def _keys(keys: Link, shared: bool) -> str:
 def _synced(file: SyncedFile) -> str:
     if file.content is None:
         return f"drop {quote(file.path)}"
-    import hashlib
-
-    digest = hashlib.sha256(file.content.encode(errors="surrogateescape")).hexdigest()
+    digest = sha256(file.content.encode(errors="surrogateescape"))
     return f"put {quote(file.path)} {digest} {quote(file.content)}"
 
 

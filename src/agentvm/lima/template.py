@@ -6,12 +6,12 @@ YAML and fstab, so it must be plain; a location is a Go template; QEMU's 9p can'
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from typing import Any
 
+from agentvm.digest import sha256
 from agentvm.errors import UsageError
 from agentvm.model import Mount, Resources
 
@@ -39,7 +39,7 @@ def lima_point(mount: Mount) -> str:
     """Where Lima mounts it: at its own place if its name is plain, else aside, to be bound to its place in the guest."""
     if _PLAIN.fullmatch(mount.point):
         return mount.point
-    return f"{_ASIDE}/{hashlib.sha256(mount.point.encode()).hexdigest()[:16]}"
+    return f"{_ASIDE}/{sha256(mount.point.encode())[:16]}"
 
 
 def base_document(template: str, mount_type: str) -> bytes:
