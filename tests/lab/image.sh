@@ -32,6 +32,9 @@ agents="bash-completion build-essential bubblewrap curl file gh git jq less loca
     ripgrep rsync unzip wget xz-utils"
 # shellcheck disable=SC2086  # lists of words
 apt-get install -y --no-install-recommends $boot $lima $agents
+# Names that resolved would announce are ports that Lima would forward.
+mkdir /etc/systemd/resolved.conf.d
+printf '[Resolve]\nLLMNR=no\nMulticastDNS=no\n' >/etc/systemd/resolved.conf.d/lab.conf
 systemctl enable systemd-networkd systemd-resolved
 systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service systemd-networkd-wait-online.service
 echo 'datasource_list: [NoCloud, None]' >/etc/cloud/cloud.cfg.d/90_lab.cfg

@@ -16,8 +16,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import parts
@@ -27,7 +28,7 @@ USER = "agentvm-lab"
 DIRECTORY = Path(os.environ.get("AGENTVM_LAB_DIR", "/opt/agentvm-lab"))
 LIMA_VERSION = os.environ.get("AGENTVM_LAB_LIMA_VERSION", "v2.2.0")
 LIMA = DIRECTORY / f"lima-{LIMA_VERSION}"
-IMAGE = DIRECTORY / "image"
+IMAGE = DIRECTORY / f"image-{parts.image_version()}"
 VIRTIOFSD = DIRECTORY / "virtiofsd"
 TEMPLATE = DIRECTORY / "template.yaml"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
@@ -214,14 +215,20 @@ def down() -> None:
 
 
 def end_processes() -> None:
-    """All of the lab's user: nobody else starts any."""
+    """All of the lab's user, since nobody else starts any; they are gone afterwards."""
     user = pwd.getpwnam(USER).pw_uid
-    for directory in Path("/proc").glob("[0-9]*"):
-        try:
-            if directory.stat().st_uid == user:
-                os.kill(int(directory.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    while running := [int(path.name) for path in Path("/proc").glob("[0-9]*") if owner_of(path) == user]:
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def owner_of(path: Path) -> int:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return -1
 
 
 def remove() -> None:

