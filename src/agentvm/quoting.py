@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-print(1)
-
 
 def quote(text: str) -> str:
     """One POSIX shell word that stands for exactly `text`. Raises ValueError for NUL, which no shell word can hold."""
