@@ -83,7 +83,7 @@ def read_host() -> Host:
         raise UsageError("The current directory was deleted.", "Go to one that is there.") from None
     return Host(
         environment=dict(os.environ),
-        home=os.path.realpath(os.path.expanduser("~")),
+        home=_home(),
         directory=directory,
         platform=sys.platform,
         user=os.geteuid(),
@@ -91,6 +91,16 @@ def read_host() -> Host:
         stdout_terminal=os.isatty(1),
         stderr_terminal=os.isatty(2),
     )
+
+
+def _home() -> str:
+    """The user's home; without HOME the password database knows it. Raises UsageError when HOME can't be one."""
+    from agentvm.errors import UsageError
+
+    home = os.environ.get("HOME")
+    if home is not None and not os.path.isabs(home):
+        raise UsageError(f"HOME={home!r} is not an absolute path.", "Set it to your home directory.")
+    return os.path.realpath(os.path.expanduser("~"))
 
 
 def make_backend(host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> Backend:
@@ -141,6 +151,8 @@ def _help(console: Console, words: list[str], asked: bool) -> int:
 def _report(console: Console, problem: Exception) -> int:
     from agentvm.errors import Error
 
+    if isinstance(problem, OSError):
+        problem = _as_error(problem)
     if isinstance(problem, Error):
         console.fail(problem.message + (f"\n  {problem.hint}" if problem.hint else ""))
         return problem.status
@@ -153,3 +165,16 @@ def _report(console: Console, problem: Exception) -> int:
         f"this is a bug in agentvm: {problem!r}\n  Please report it with {log.name}, which tells where it happened."
     )
     return _BUG
+
+
+def _as_error(problem: OSError) -> Exception:
+    """What a file system refuses is for the user to mend: a full disk, a directory that root owns, a file in the way."""
+    import errno
+
+    from agentvm.errors import Error
+
+    names = "EACCES EPERM EROFS ENOSPC EDQUOT ENOTDIR EISDIR ELOOP ENAMETOOLONG EIO EMFILE ENFILE".split()
+    if problem.errno not in {getattr(errno, name) for name in names}:
+        return problem
+    place = f"{os.fsdecode(problem.filename)}: " if isinstance(problem.filename, str | bytes) else ""
+    return Error(f"{place}{problem.strerror}.", "Make room or mend its permissions.")

@@ -7,13 +7,14 @@ from contextlib import ExitStack, contextmanager
 
 from agentvm.apply import apply
 from agentvm.context import Context
+from agentvm.errors import Error
 from agentvm.model import Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name
 
 
 @contextmanager
-def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[None]:
+def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instance]:
     """Have the project's instance RUNNING as wanted, and kept so for the time of a session.
 
     The first look is under the session's own lock only: when everything is as it should be, nothing else is done.
@@ -26,7 +27,12 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[None]:
             with context.state.change(wanted.name, f"getting {wanted.name} ready"):
                 bring(context, wanted)
                 held.enter_context(context.state.use(wanted.name, what))
-        yield
+            actual = context.backend.find(wanted.name)
+        if actual is None:
+            raise Error(
+                f"{wanted.name} is gone: it was deleted by somebody else.", "Run the command again to make a new one."
+            )
+        yield actual
 
 
 def bring(context: Context, wanted: InstanceSpec) -> None:

@@ -14,11 +14,12 @@ from agentvm.quoting import quote
 
 
 def base(context: Context, arguments: tuple[str, ...]) -> int:
-    if not arguments or arguments[0] not in _COMMANDS:
-        word = arguments[0] if arguments else ""
-        hint = nearest(word, _COMMANDS) if word else ""
-        raise UsageError(f"`agentvm base` has no command {word!r}.{hint}", f"There are {', '.join(_COMMANDS)}.")
+    known = f"There are {', '.join(_COMMANDS)}."
+    if not arguments:
+        raise UsageError("`agentvm base` needs a command.", known)
     name, *rest = arguments
+    if name not in _COMMANDS:
+        raise UsageError(f"`agentvm base` has no command {name!r}.{nearest(name, _COMMANDS)}", known)
     Arguments(f"base {name}").parse_args(rest)
     return _COMMANDS[name](context)
 

@@ -9,7 +9,7 @@ from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.instances import bring, in_use
-from agentvm.model import InstanceSpec, Session, Status
+from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.session import Attachment, Program, build_script
 from agentvm.sharing import plan_sharing, shared_directories
 from agentvm.state import make_private_directory
@@ -68,8 +68,8 @@ def _run(context: Context, program: Program, what: str) -> int:
     attachment = _attachment(context)
     script = build_script(sharing, program, attachment)
     _make_shared(context, wanted)
-    with in_use(context, wanted, what):
-        _tell_older(context, wanted)
+    with in_use(context, wanted, what) as actual:
+        _tell_older(context, actual)
         session = Session(script, attachment.terminal, attachment.token, attachment.suspended)
         status = context.backend.session(wanted.name, session)
         if status == _LOST:
@@ -97,10 +97,9 @@ def _passed(context: Context, agent: Agent | None) -> tuple[tuple[str, str], ...
     return tuple((name, environment[name]) for name in names if name in environment)
 
 
-def _tell_older(context: Context, wanted: InstanceSpec) -> None:
+def _tell_older(context: Context, actual: Instance) -> None:
     newest = context.state.newest_generation()
-    actual = context.backend.find(wanted.name) if newest else None
-    if actual and actual.label and actual.label.spec.generation < newest:
+    if actual.label and actual.label.spec.generation < newest:
         context.console.say(
             f"this VM is older than the base: it has generation {actual.label.spec.generation}, the newest is {newest} "
             "(`agentvm rm`, and the next run makes it anew)"

@@ -44,6 +44,7 @@ class Lima:
     def validate(self, spec: InstanceSpec) -> None:
         from agentvm.lima.template import check_mount
 
+        self._limactl.check_user()
         limit = min(_LONGEST_NAME, _LONGEST_PATH.get(self._host.platform, 76) - len(os.fsencode(self._home)))
         if len(spec.name) > limit:
             raise UsageError(

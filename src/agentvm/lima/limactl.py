@@ -77,6 +77,10 @@ class Limactl:
         found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
         return text, tuple(map(int, found.groups())) if found else (9999,)
 
+    def check_user(self) -> None:
+        if self._host.user == 0:
+            raise Error("Lima does not run as root.", "Run agentvm as your own user, without sudo.")
+
     def check_version(self) -> None:
         if self._checked:
             return
@@ -111,8 +115,7 @@ class Limactl:
         extra: Mapping[str, str] | None = None,
         tty: tuple[str, ...] = ("--tty=false", "--log-format=json"),
     ) -> process.Completed:
-        if self._host.user == 0:
-            raise Error("Lima does not run as root.", "Run agentvm as your own user, without sudo.")
+        self.check_user()
         make_private_directory(self._scratch)
         environment = {**self._host.environment, **(extra or {})}
         argv = (self._program, command, *tty, *words)
