@@ -1,0 +1,182 @@
+"""A user's computer for the smoke suite: a home and projects of its own, agentvm as a process, and the machine's real Lima.
+
+Everything of it is found again by a random prefix: instances, processes, files. So it is removed completely, and nothing
+else is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
+PATIENCE = 1800.0
+"""Seconds for one command: under emulation a boot takes one and a half minutes, and an agent's installation two."""
+VIRTIOFSD = ".local/share/qemu/vhost-user/50-virtiofsd.json"
+_KEPT = ("AGENTVM_BASE_TEMPLATE", "AGENTVM_START_TIMEOUT", "AGENTVM_LIMACTL")
+"""Settings that make Lima work on this machine; the user's others are none of the suite's."""
+
+
+class Done(NamedTuple):
+    """A program that ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+class Computer:
+    """`home` is a user's; a second user of the same instances has another one."""
+
+    def __init__(self, directory: Path, prefix: str, home: str = "home") -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.home = directory / home
+        self.home.mkdir(mode=0o700)
+        settings = {name: value for name, value in os.environ.items() if name in _KEPT}
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTVM_", "XDG_"))}
+        self.lima_home = Path(os.environ.get("LIMA_HOME") or Path.home() / ".lima").resolve()
+        self.environment = {
+            **others,
+            **settings,
+            "HOME": str(self.home),
+            "LIMA_HOME": str(self.lima_home),
+            # Lima's downloads are kept for the next time, and the archive is not extracted anew for each home.
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+            "XDG_STATE_HOME": str(directory / "state"),
+            "PYTHONPATH": str(ROOT / "src"),
+            "AGENTVM_INSTANCE_PREFIX": prefix,
+        }
+        self.limactl = self.environment.get("AGENTVM_LIMACTL", "limactl")
+
+    def project(self, name: str) -> Path:
+        path = self.home / name
+        path.mkdir(exist_ok=True)
+        return path.resolve()
+
+    def run(self, directory: Path, *words: str, stdin: bytes = b"", **variables: str) -> Done:
+        """Run agentvm to its end."""
+        done = subprocess.run(
+            [*program(), *words],
+            cwd=directory,
+            env=self.environment | variables,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        return Done(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+    def ok(self, directory: Path, *words: str, stdin: bytes = b"", **variables: str) -> Done:
+        """Run agentvm, which must succeed."""
+        done = self.run(directory, *words, stdin=stdin, **variables)
+        assert done.status == 0, done
+        return done
+
+    def shell(self, directory: Path, script: str, **variables: str) -> str:
+        """What a piece of shell says in the project's guest, where it must succeed."""
+        return self.ok(directory, "shell", "--", "sh", "-c", script, stdin=b"", **variables).out.decode().strip()
+
+    def kill_at(self, directory: Path, text: str, *words: str, later: float = 0.0, **variables: str) -> None:
+        """Run agentvm and kill it, as nothing can be handled, so many seconds after it said `text`."""
+        with subprocess.Popen(
+            [*program(), *words],
+            cwd=directory,
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stderr
+            said = []
+            for line in process.stderr:
+                said.append(line.decode(errors="replace"))
+                if text in said[-1]:
+                    time.sleep(later)
+                    process.kill()
+                    break
+            # What it started may live on and keep the stream open: nobody waits for that.
+            status = process.wait(PATIENCE)
+        assert status == -signal.SIGKILL, "".join(said)
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """agentvm's own list, by name."""
+        listed = json.loads(self.ok(self.directory, "list", "--json").out)
+        return {entry["name"]: entry for entry in listed["instances"]}
+
+    def status(self, project: Path) -> dict[str, Any]:
+        return dict(json.loads(self.ok(project, "status", "--json").out))
+
+    def lima(self, *words: str) -> None:
+        subprocess.run([self.limactl, *words], env=self.environment, check=True, capture_output=True, timeout=PATIENCE)
+
+    def own_directories(self) -> list[Path]:
+        return sorted(self.lima_home.glob(f"{self.prefix}-*"))
+
+
+def program() -> list[str]:
+    """What starts agentvm: the archive that `build.py smoke` made, else the source tree."""
+    archive = os.environ.get("AGENTVM_TEST_ARCHIVE")
+    return [archive] if archive else [sys.executable, "-m", "agentvm"]
+
+
+def make_computer() -> Computer:
+    prefix = f"s{secrets.token_hex(2)}"
+    directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
+    computer = Computer(directory, prefix)
+    own = Path.home() / VIRTIOFSD
+    if own.exists():
+        target = computer.home / VIRTIOFSD
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(own, target)
+    return computer
+
+
+def remove_computer(computer: Computer) -> None:
+    """Remove all that has the prefix, whatever state a failed test left it in."""
+    for directory in computer.own_directories():
+        subprocess.run(
+            [computer.limactl, "delete", "--force", directory.name],
+            env=computer.environment,
+            check=False,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+    for pid in own_processes(computer):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    for directory in [*computer.own_directories(), computer.directory]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def find_left(computer: Computer) -> list[str]:
+    """What is still there of it, in words."""
+    deadline = time.monotonic() + 10
+    while own_processes(computer) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    mounts = subprocess.run(["mount"], check=True, capture_output=True, text=True).stdout.splitlines()
+    return [
+        *(f"instance {path.name}" for path in computer.own_directories()),
+        *(f"process {words}" for words in own_processes(computer).values()),
+        *(f"mount {line}" for line in mounts if f"{computer.prefix}-" in line),
+        *(f"directory {path}" for path in [computer.directory] if path.exists()),
+    ]
+
+
+def own_processes(computer: Computer) -> dict[int, str]:
+    """The command lines with the prefix in them, by process id."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
+    pairs = (line.split(maxsplit=1) for line in listed.splitlines() if f"{computer.prefix}-" in line)
+    return {int(pid): words for pid, words in pairs}
