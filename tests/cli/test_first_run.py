@@ -99,7 +99,9 @@ def test_git_files_follow_the_host(world: World, name: str) -> None:
     (world.home / name).write_text("changed")
     assert world.ok(*show).out == "changed"
     assert (world.guest_home() / name).stat().st_mode & 0o777 == 0o600
-    assert world.run(*show, **{toggle: "off"}).status == 1
+    world.environment[toggle] = "off"
+    assert world.run(*show).status == 1
+    world.environment[toggle] = "on"
     assert world.ok(*show).out == "changed"
     (world.home / name).unlink()
     assert world.run(*show).status == 1

@@ -60,7 +60,7 @@ class World:
         }
 
     def run(self, *words: str, directory: Path | None = None, stdin: str = "", **variables: str) -> Done:
-        """Run agentvm to its end; an empty variable is like none."""
+        """Run agentvm to its end."""
         done = subprocess.run(
             [*program(), *words],
             cwd=directory or self.project,
@@ -204,4 +204,4 @@ def _content(path: Path) -> str:
 
 
 def _is_lock(path: str) -> bool:
-    return path.startswith("state") and (path.endswith((".change", ".use", "/sessions")) or "/" not in path[6:])
+    return path.startswith("state") and path.endswith((".change", ".use", "/sessions", "state", "agentvm"))
