@@ -69,9 +69,9 @@ def start(command: Sequence[str | Path], environment: dict[str, str]) -> subproc
 @pytest.fixture(scope="session")
 def pythons() -> dict[Version, str]:
     """Pythons to test with, by version: those on the PATH, and the interpreters that AGENTVM_TEST_PYTHONS lists."""
-    names = ["python3", *(f"python3.{minor}" for minor in range(6, 20))]
     listed = os.environ.get("AGENTVM_TEST_PYTHONS", "").split(os.pathsep)
-    candidates = [sys.executable, *listed, *(shutil.which(name) or "" for name in names)]
+    names = [sys.executable, *listed, "python3", *(f"python3.{minor}" for minor in range(6, 20))]
+    candidates = [shutil.which(name) for name in names]
     found: dict[Version, str] = {}
     for python in filter(None, candidates):
         answer = start(
