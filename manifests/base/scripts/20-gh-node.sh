@@ -38,8 +38,8 @@ fingerprints() {
 only_keys() {
     found=$(fingerprints "$1")
     [ -n "$found" ] || return 1
-    for key in $found; do
-        case " $2 " in *" $key "*) ;; *) return 1 ;; esac
+    for fingerprint in $found; do
+        case " $2 " in *" $fingerprint "*) ;; *) return 1 ;; esac
     done
 }
 
@@ -77,10 +77,10 @@ gh_is_there() { has gh && knows "$gh_uri"; }
 install_gh() {
     if add_source gh "$gh_uri/githubcli-archive-keyring.gpg" "$gh_keys" "$gh_uri" stable; then
         install_packages gh || fail "gh could not be installed from its maker's repository."
-        gh_from="its maker"
+        gh_from="from its maker"
     else
         has gh || install_packages gh || fail "gh could not be installed, neither from its maker nor from the distribution."
-        gh_from="the distribution"
+        gh_from="from the distribution"
     fi
 }
 
@@ -91,10 +91,10 @@ node_is_there() { [ "$(node_major)" -ge "$node_wanted" ] && has npm; }
 install_node() {
     if add_source node https://deb.nodesource.com/gpgkey/nodesource-repo.gpg.key "$node_keys" "https://deb.nodesource.com/node_$node_source.x" nodistro; then
         install_packages nodejs || fail "Node could not be installed from NodeSource."
-        node_from=NodeSource
+        node_from="from NodeSource"
     else
         has node || install_packages nodejs || fail "Node could not be installed, neither from NodeSource nor from the distribution."
-        node_from="the distribution"
+        node_from="from the distribution"
     fi
     # A distribution's Node comes without npm; it may also be newer than NodeSource's, and is then what apt took.
     has npm || install_packages npm || fail "npm could not be installed."
@@ -103,12 +103,12 @@ install_node() {
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-gh_from="before"
+gh_from="there already"
 gh_is_there || install_gh
-say "gh $(gh --version | sed -n 's/^gh version \([^ ]*\).*/\1/p'), from $gh_from"
+say "gh $(gh --version | sed -n 's/^gh version \([^ ]*\).*/\1/p') ($gh_from)"
 
-node_from="before"
+node_from="there already"
 node_is_there || install_node
-say "Node $(node --version) with npm, from $node_from"
+say "Node $(node --version) with npm ($node_from)"
 [ "$(node_major)" -ge "$node_wanted" ] ||
     say "this Node is older than $node_wanted. The agents run on it, but a project's own tools may not; nothing newer could be reached."
