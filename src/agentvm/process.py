@@ -42,15 +42,15 @@ def run(
     """Run a program to its end and return what it said. Raises Error if it isn't there, TooSlow after `timeout` seconds."""
     import subprocess
 
-    process = _start(argv, environment, directory, subprocess.PIPE)
-    try:
-        stdout, stderr = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
-    except BaseException:
-        _end(process)
-        raise
+    with _start(argv, environment, directory, subprocess.PIPE) as process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+        except BaseException:
+            _end(process)
+            raise
     return Completed(process.returncode, stdout, stderr)
 
 

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import agentvm
+from agentvm import process
+from agentvm.errors import Error
+
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+SOURCES = str(Path(agentvm.__file__).parents[1])
+
+
+def sh(text: str, *words: str) -> tuple[str, ...]:
+    return ("sh", "-c", text, "sh", *words)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process is gone, or only waits for its parent to ask for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in 10 seconds"
+        time.sleep(0.01)
+
+
+def test_run_returns_what_was_said() -> None:
+    done = process.run(sh("cat; echo oops >&2; exit 7"), ENVIRONMENT, timeout=10, stdin=b"in\0put")
+    assert done == (7, b"in\0put", b"oops\n")
+
+
+def test_the_environment_is_what_was_given_and_nothing_else() -> None:
+    done = process.run(("env",), {**ENVIRONMENT, "ONE": "1"}, timeout=10)
+    assert sorted(done.stdout.decode().split()) == sorted(["ONE=1", f"PATH={ENVIRONMENT['PATH']}"])
+
+
+def test_the_directory(tmp_path: Path) -> None:
+    done = process.run(("pwd", "-P"), ENVIRONMENT, timeout=10, directory=str(tmp_path))
+    assert done.stdout.decode() == f"{os.path.realpath(tmp_path)}\n"
+
+
+def test_standard_input_that_nobody_reads_is_no_error() -> None:
+    much = b"x" * 1_000_000
+    assert process.run(("true",), ENVIRONMENT, timeout=10, stdin=much).status == 0
+    assert process.stream(("true",), ENVIRONMENT, lambda data: None, timeout=10, stdin=much) == 0
+
+
+def test_standard_input_is_empty_and_not_the_users() -> None:
+    assert process.run(("cat",), ENVIRONMENT, timeout=10).stdout == b""
+
+
+def test_stream_hands_on_both_streams_as_they_come() -> None:
+    said: list[bytes] = []
+    status = process.stream(sh("echo one; echo two >&2; cat; exit 3"), ENVIRONMENT, said.append, timeout=10, stdin=b"!")
+    assert (status, b"".join(said)) == (3, b"one\ntwo\n!")
+
+
+def test_stream_is_live() -> None:
+    """The program goes on only after its first line was seen."""
+    said: list[bytes] = []
+
+    def see(data: bytes) -> None:
+        said.append(data)
+        os.write(gate, b"\n")
+
+    reader, gate = os.pipe()
+    try:
+        text = 'echo one; read -r _ <"$1"; echo two'
+        assert process.stream(sh(text, f"/proc/{os.getpid()}/fd/{reader}"), ENVIRONMENT, see, timeout=10) == 0
+    finally:
+        os.close(reader)
+        os.close(gate)
+    assert b"".join(said) == b"one\ntwo\n"
+
+
+def run(argv: tuple[str, ...], timeout: float) -> object:
+    return process.run(argv, ENVIRONMENT, timeout=timeout)
+
+
+def stream(argv: tuple[str, ...], timeout: float) -> object:
+    return process.stream(argv, ENVIRONMENT, lambda data: None, timeout=timeout)
+
+
+def spawn(argv: tuple[str, ...], timeout: float) -> object:
+    return process.spawn(argv, ENVIRONMENT, (0, 1, 2))
+
+
+@pytest.mark.parametrize("start", [run, stream, spawn])
+def test_a_program_that_is_not_there(start: Callable[[tuple[str, ...], float], object]) -> None:
+    with pytest.raises(process.Missing, match="no-such-program was not found") as caught:
+        start(("no-such-program",), 10)
+    assert "PATH" in caught.value.hint
+
+
+@pytest.mark.parametrize("start", [run, stream])
+def test_a_program_that_may_not_be_run(tmp_path: Path, start: Callable[[tuple[str, ...], float], object]) -> None:
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    with pytest.raises(Error, match="may not be run"):
+        start((str(tmp_path / "tool"),), 10)
+
+
+@pytest.mark.parametrize("start", [run, stream])
+def test_a_slow_program_is_ended_with_all_that_it_started(
+    tmp_path: Path, start: Callable[[tuple[str, ...], float], object]
+) -> None:
+    pids = tmp_path / "pids"
+    with pytest.raises(process.TooSlow, match="did not end in 1 seconds"):
+        start(sh('sleep 100 & echo $$ $! >"$1"; wait', str(pids)), 1)
+    for pid in pids.read_text().split():
+        until(partial(has_ended, int(pid)))
+
+
+def test_a_slow_program_that_does_not_listen_is_killed() -> None:
+    began = time.monotonic()
+    with pytest.raises(process.TooSlow):
+        process.run(sh('trap "" TERM; while :; do sleep 1; done'), ENVIRONMENT, timeout=0.2)
+    assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("start", ["run", "stream"])
+def test_ctrl_c_ends_the_program_too(tmp_path: Path, start: str) -> None:
+    """The terminal's signal does not reach it: it is agentvm that ends it, and only then ends itself."""
+    pids = tmp_path / "pids"
+    code = f"""
+import sys
+from agentvm import process
+words = ("sh", "-c", 'echo $$ >"$1.part" && mv "$1.part" "$1"; exec sleep 100', "sh", sys.argv[1])
+output = (lambda data: None,) if {start!r} == "stream" else ()
+try:
+    process.{start}(words, {{"PATH": sys.argv[2]}}, *output, timeout=100)
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+    argv = (sys.executable, "-c", code, str(pids), ENVIRONMENT["PATH"])
+    parent = subprocess.Popen(argv, env={**ENVIRONMENT, "PYTHONPATH": SOURCES})
+    until(pids.exists)
+    pid = int(pids.read_text())
+    assert os.getpgid(pid) != os.getpgid(parent.pid)
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(10) == 42
+    assert has_ended(pid)
+
+
+def wait_for(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.parametrize("own_group", [True, False])
+def test_spawn_puts_the_descriptors_in_their_places(tmp_path: Path, own_group: bool) -> None:
+    paths = [tmp_path / name for name in ("in", "out", "err")]
+    paths[0].write_bytes(b"typed")
+    descriptors = [os.open(path, os.O_RDWR | os.O_CREAT) for path in paths]
+    try:
+        streams = (descriptors[0], descriptors[1], descriptors[2])
+        pid = process.spawn(sh("cat; ps -o pgid= -p $$ >&2; exit 9"), ENVIRONMENT, streams, own_group)
+        assert wait_for(pid) == 9
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    assert paths[1].read_bytes() == b"typed"
+    assert int(paths[2].read_bytes()) == (pid if own_group else os.getpgrp())
+
+
+def test_spawn_does_not_pass_on_that_python_ignores_broken_pipes() -> None:
+    pid = process.spawn(sh("kill -PIPE $$; exit 0"), ENVIRONMENT, (0, 1, 2))
+    assert wait_for(pid) == -signal.SIGPIPE
+
+
+def test_no_thread_stays_behind() -> None:
+    before = threading.active_count()
+    process.stream(("true",), ENVIRONMENT, lambda data: None, timeout=1000)
+    until(lambda: threading.active_count() == before)
