@@ -35,7 +35,7 @@ EFFECTS = {
 
 LAYERS = (
     ("errors",),
-    ("model", "quoting", "resources", "console", "agents"),
+    ("model", "quoting", "digest", "resources", "console", "agents"),
     ("process", "project", "settings", "label", "manifest", "state", "terminal"),
     ("sharing", "provision", "backend", "plan"),
     ("session",),
