@@ -14,14 +14,14 @@ from agentvm.quoting import quote
 
 
 def base(context: Context, arguments: tuple[str, ...]) -> int:
-    known = f"There are {', '.join(_COMMANDS)}."
+    known = f"There are {', '.join(COMMANDS)}."
     if not arguments:
         raise UsageError("`agentvm base` needs a command.", known)
     name, *rest = arguments
-    if name not in _COMMANDS:
-        raise UsageError(f"`agentvm base` has no command {name!r}.{nearest(name, _COMMANDS)}", known)
+    if name not in COMMANDS:
+        raise UsageError(f"`agentvm base` has no command {name!r}.{nearest(name, COMMANDS)}", known)
     Arguments(f"base {name}").parse_args(rest)
-    return _COMMANDS[name](context)
+    return COMMANDS[name](context)
 
 
 def _init(context: Context) -> int:
@@ -104,4 +104,4 @@ def _name(context: Context) -> str:
     return base_spec(context.prefix).name
 
 
-_COMMANDS = {"init": _init, "apply": _apply, "shell": _shell, "snapshot": _snapshot, "reset": _reset}
+COMMANDS = {"init": _init, "apply": _apply, "shell": _shell, "snapshot": _snapshot, "reset": _reset}

@@ -1,0 +1,55 @@
+"""The reference page, made from the tables that the program itself reads.
+
+`python -m tests.docs.reference` (with `src` on the path) writes it; a test compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentvm.commands.table import GROUPS
+from agentvm.settings import SETTINGS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+
+_HEAD = """\
+# Reference
+
+Made from the tables in `commands/table.py` and `settings.py`; a test keeps it so.
+"""
+
+_OPTIONS = """\
+Before the command: `--dry-run`, `--quiet`, `--verbose`, `--version`, `--help`. What follows an agent's name is the
+agent's: `agentvm codex --help` is Codex's help.
+
+Exit statuses: for a program in a VM its own, and 128 + n when signal n ended it. Of agentvm: 0; 1 an expected failure, as
+a sentence with a next step; 2 the command line or a setting is wrong, and nothing was changed; 3 a bug, with a traceback
+in a log whose path is shown; 130 interrupted. Standard output has what was asked for, standard error the conversation.
+
+`--json` prints an object with `schema` 1.
+"""
+
+_SETTINGS = """\
+The environment comes first, then `~/.config/agentvm/config.toml` (or below `XDG_CONFIG_HOME`), where the names are in lower
+case and without `AGENTVM_`. There is no file in the project, since the guest could write it. Toggles are `1 0 true false
+yes no on off`; sizes are like `8GiB`.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [_HEAD, "## Commands\n", _OPTIONS]
+    for title, commands in GROUPS:
+        rows = "".join(f"| `agentvm {_cell(command.usage)}` | {command.summary} |\n" for command in commands)
+        parts.append(f"### {title}\n\n| command | |\n|---|---|\n{rows}")
+    rows = "".join(f"| `{s.variable}` | {f'`{s.default}`' if s.default else ''} | {s.help} |\n" for s in SETTINGS)
+    parts += ["## Settings\n", _SETTINGS, f"| variable | default | meaning |\n|---|---|---|\n{rows}"]
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
