@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,29 +70,32 @@ def stream(
     process = _start(argv, environment, None, subprocess.STDOUT)
     assert process.stdin
     assert process.stdout
-    late = threading.Event()
-
-    def end_late() -> None:
-        late.set()
-        _end(process)
-
-    timer = threading.Timer(timeout, end_late)
-    timer.daemon = True
-    timer.start()
+    deadline = time.monotonic() + timeout
     try:
         threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
         with process.stdout:
-            while data := os.read(process.stdout.fileno(), 65536):
+            while data := _read(process.stdout.fileno(), deadline):
                 output(data)
-        status = process.wait()
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
     except BaseException:
         _end(process)
         raise
-    finally:
-        timer.cancel()
-    if late.is_set():
-        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.")
-    return status
+
+
+def _read(descriptor: int, deadline: float) -> bytes:
+    """What comes before the deadline, else TimeoutExpired. Killing the child is not enough to see an end: ssh hands its
+    streams to its master, which keeps them open as long as the program in the guest runs."""
+    import select
+    import subprocess
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise subprocess.TimeoutExpired((), 0)
+    return os.read(descriptor, 65536)
 
 
 def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> int:
