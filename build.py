@@ -17,6 +17,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -337,9 +338,10 @@ def find_obstacle() -> str:
         return "Lima refuses to run as root"
     if not limactl:
         return "there is no limactl on the PATH"
-    answer = subprocess.check_output([limactl, "--version"], text=True)
-    if int(answer.split()[-1].split(".")[0]) < 2:
-        return f"{limactl} is older than Lima 2.0"
+    answer = subprocess.run([limactl, "--version"], check=False, stdout=subprocess.PIPE, text=True).stdout
+    version = re.search(r"(\d+)\.\d+", answer)
+    if not version or int(version[1]) < 2:
+        return f"{limactl} does not say that it is Lima 2.0 or newer"
     if sys.platform != "darwin" and "AGENTVM_IN_LAB" not in os.environ and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "there is no hardware virtualisation (/dev/kvm) for this user"
     return ""

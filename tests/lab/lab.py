@@ -43,6 +43,7 @@ NETWORK_PREFIXES = ("pip_", "npm_config_")
 
 def main(argv: list[str]) -> None:
     name, arguments = (argv[0], argv[1:]) if argv else ("", [])
+    require_debian()
     if name == "run" and arguments:
         run(arguments)
     commands = {"up": up, "down": down, "remove": remove}
@@ -51,6 +52,13 @@ def main(argv: list[str]) -> None:
     require_root()
     with locked():
         commands[name]()
+
+
+def require_debian() -> None:
+    if os.uname().machine != "x86_64" or not shutil.which("apt-get"):
+        sys.exit(
+            "lab: it is made for Debian and Ubuntu on x86_64; elsewhere, install Lima: https://lima-vm.io/docs/installation/"
+        )
 
 
 def require_root() -> None:
@@ -71,10 +79,6 @@ def locked() -> Iterator[None]:
 
 def up() -> None:
     """Build what is missing."""
-    if os.uname().machine != "x86_64" or not shutil.which("apt-get"):
-        sys.exit(
-            "lab: it is made for Debian and Ubuntu on x86_64; elsewhere, install Lima: https://lima-vm.io/docs/installation/"
-        )
     DIRECTORY.mkdir(mode=0o755, parents=True, exist_ok=True)
     parts.install_packages(PACKAGES)
     parts.build_lima(LIMA, LIMA_VERSION)
