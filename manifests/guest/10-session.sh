@@ -83,7 +83,7 @@ umask 022
 mkdir -p /run/sshd # sshd -t wants it, and a socket-activated sshd may not have made it yet
 
 with_our_block >"$work/candidate"
-effective -f "$work/candidate" || fail "sshd refuses agentvm's settings. Nothing was changed."
+effective -f "$work/candidate" || fail "sshd refuses its configuration with agentvm's settings before it, for the reason above. Nothing was changed."
 took_effect || fail "agentvm's settings would have no effect in this sshd's configuration. Nothing was changed."
 
 if reads_drop_ins_first; then
