@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -52,5 +53,6 @@ def _write(stream: object, text: str) -> None:
     try:
         buffer.write(text.encode(errors="backslashreplace"))
         buffer.flush()
-    except (BrokenPipeError, OSError):
-        pass
+    except OSError:
+        # Python would try the rest again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), buffer.fileno())

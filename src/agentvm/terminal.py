@@ -87,6 +87,7 @@ class _Direct:
         self._deadline: float | None = None
         self._asked = 0
         """The signal that agentvm itself was asked to end by."""
+        self._was_cut = False
 
     def attend(self) -> int:
         self._pid = self._guest.spawn(self._streams())
@@ -162,10 +163,16 @@ class _Direct:
             self._cut()
 
     def _cut(self) -> None:
+        """End what holds the connection, and by force when it goes on nevertheless."""
         if self._status is None:
-            os.kill(self._pid, signal.SIGTERM)
+            os.kill(self._pid, signal.SIGKILL if self._was_cut else signal.SIGTERM)
+            self._was_cut = True
+            self._deadline = _now() + _GRACE
 
     def _reap(self) -> None:
+        if self._status is not None:
+            # More than one child ended at once: the other one carried a signal.
+            return
         pid, status = os.waitpid(self._pid, os.WNOHANG)
         if pid:
             self._status = os.waitstatus_to_exitcode(status)

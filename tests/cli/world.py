@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,12 @@ class World:
         """End everything that was started."""
         for process in self._started:
             process.kill()
-            process.communicate()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream:
+                    # Not communicate(): what is left in a guest may hold the other end.
+                    with suppress(BrokenPipeError):
+                        stream.close()
 
     def hold(self, directory: Path | None = None, **variables: str) -> subprocess.Popen[bytes]:
         """A session that runs until its standard input is closed; it is running when this returns."""
