@@ -60,7 +60,7 @@ def build_script(sharing: Sharing, program: Program, attachment: Attachment) -> 
         *(f"unlink_from {quote(link.target)} {quote(link.path)}" for link in sharing.unlinked),
         _keys(sharing.keys, sharing.keys_shared),
         *(_synced(file) for file in sharing.files),
-        *(f"export {name}={_value(value)}" for name, value in program.environment),
+        *(f"export {name}={quote(value)}" for name, value in program.environment),
         *_agent(program),
         f"cd {quote(program.directory)} || die 'the directory is not there in this VM'",
         _run(program, attachment),
@@ -147,7 +147,8 @@ link() {{
         aside=$path.guest-$(date +%Y%m%d-%H%M%S)
         mv "$path" "$aside" && say "the VM's own ~/$2 is now $aside"
     fi
-    mkdir -p "${{path%/*}}" && ln -s "$1" "$path"
+    # Another session may have made it just now: -n keeps this one from being made inside the shared directory.
+    mkdir -p "${{path%/*}}" && ln -sfn "$1" "$path"
 }}
 unlink_from() {{ [ -h "$HOME/$2" ] && [ "$(readlink "$HOME/$2")" = "$1" ] && rm -f "$HOME/$2"; }}
 link_keys() {{
