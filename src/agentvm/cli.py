@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from agentvm import __version__
 from agentvm.console import Console
 
+# Not typing's: importing that would cost `--version` more than all the rest.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agentvm.backend import Backend
     from agentvm.context import Context
     from agentvm.model import Host
