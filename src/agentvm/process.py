@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     import subprocess
 
 Environment = Mapping[str, str]
+# The program itself does not get the descriptor: what it leaves in the background would hold the lock for ever.
+_HOLDER = """\
+import os, signal, sys
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ,
+    file_actions=[(os.POSIX_SPAWN_CLOSE, int(sys.argv[1]))], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(status if status >= 0 else 128 - status)"""
 _GRACE = 5.0
 """Seconds between asking a child to end and killing it."""
 
@@ -39,11 +47,16 @@ def run(
     timeout: float,
     stdin: bytes = b"",
     directory: str | None = None,
+    held: int | None = None,
 ) -> Completed:
-    """Run a program to its end and return what it said. Raises Error if it isn't there, TooSlow after `timeout` seconds."""
+    """Run a program to its end and return what it said. Raises Error if it isn't there, TooSlow after `timeout` seconds.
+
+    `held` is a descriptor with a lock on it: it stays open as long as the program runs, even when agentvm is killed.
+    """
     import subprocess
 
-    with _start(argv, environment, directory, subprocess.PIPE) as process:
+    words = argv if held is None else (sys.executable, "-I", "-S", "-c", _HOLDER, str(held), *argv)
+    with _start(words, environment, directory, subprocess.PIPE, held=held) as process:
         try:
             stdout, stderr = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
@@ -133,7 +146,12 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
 
 
 def _start(
-    argv: Sequence[str], environment: Environment, directory: str | None, stderr: int, stdout: int = -1
+    argv: Sequence[str],
+    environment: Environment,
+    directory: str | None,
+    stderr: int,
+    stdout: int = -1,
+    held: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """`stdout` is as for Popen; -1 is its PIPE."""
     import subprocess
@@ -146,6 +164,7 @@ def _start(
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
+            pass_fds=() if held is None else (held,),
             # Ctrl-C is for agentvm to act on: it ends its child and cleans up behind it.
             start_new_session=True,
         )

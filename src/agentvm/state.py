@@ -66,6 +66,18 @@ def remove_file(path: str) -> None:
         pass
 
 
+@contextmanager
+def hold(path: str) -> Iterator[int]:
+    """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed."""
+    make_private_directory(os.path.dirname(path))
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class State:
     """The state directory of one prefix. `waiting` is told once, in words, when a lock is held by somebody else."""
 

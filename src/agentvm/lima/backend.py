@@ -26,6 +26,8 @@ _LONGEST_PATH = {"darwin": 76, "linux": 80}
 """LIMA_HOME and the name together, in bytes: a socket's path has to fit (pkg/limatype/filenames)."""
 _LONGEST_NAME = 59
 """The guest's host name is "lima-" and the name, and Linux takes 64."""
+_BLIP = 60.0
+"""Seconds that a starting instance may look broken."""
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
 """What ssh itself gets of the environment."""
 
@@ -95,6 +97,7 @@ class Lima:
         self._unclaim(spec.name)
 
     def reconfigure(self, spec: InstanceSpec) -> None:
+        self._limactl.settle(spec.name)
         label = self._label(spec.name)
         wanted = _or_native(spec.resources, label.native)
         have = _resources(self._entry(spec.name))
@@ -107,6 +110,7 @@ class Lima:
         self._directory(spec.name).write_label(label._replace(spec=spec))
 
     def start(self, name: str) -> None:
+        self._limactl.settle(name)
         directory = self._directory(name)
         label = self._label(name)
         entry = self._entry(name)
@@ -122,6 +126,7 @@ class Lima:
         directory.mark_ready()
 
     def stop(self, name: str, force: bool = False) -> None:
+        self._limactl.settle(name)
         status = _status(self._entry(name))
         if status is Status.STOPPED:
             return
@@ -130,11 +135,13 @@ class Lima:
         self._limactl.stop(name, force)
 
     def delete(self, name: str) -> None:
+        self._limactl.settle(name)
         directory = self._directory(name)
         if directory.configured():
             self._limactl.delete(name, force=directory.read_label() is None)
         directory.remove()
         self._unclaim(name)
+        self._limactl.forget(name)
 
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         words = ("sudo", "-n", "--", *command.argv) if command.root else command.argv
@@ -209,6 +216,7 @@ class Lima:
 
     def _make(self, spec: InstanceSpec, make: Callable[[], None]) -> None:
         directory = self._directory(spec.name)
+        self._limactl.settle(spec.name)
         if directory.exists():
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
         make_private_directory(os.path.dirname(self._claim_path(spec.name)))
@@ -273,14 +281,17 @@ class Lima:
 
     def _await(self, name: str) -> None:
         """Wait for an instance that somebody else started, or a run that was interrupted."""
-        deadline = time.monotonic() + float(self._settings.start_timeout)
+        began = time.monotonic()
+        deadline = began + float(self._settings.start_timeout)
         while not self._last_event(name).get("running"):
             if time.monotonic() > deadline:
                 raise Error(
                     f"{name} was started, but did not get ready in {self._settings.start_timeout} seconds.",
                     f"`agentvm stop {name}` and try again; AGENTVM_START_TIMEOUT gives it more time.",
                 )
-            if _status(self._entry(name)) in (Status.STOPPED, Status.BROKEN):
+            status = _status(self._entry(name))
+            # Lima calls it broken while the hostagent is there and its machine is not yet.
+            if status is Status.STOPPED or (status is Status.BROKEN and time.monotonic() - began > _BLIP):
                 raise Error(
                     f"{name} stopped while it started.", f"Lima's log is {self._directory(name).log}; try again."
                 )

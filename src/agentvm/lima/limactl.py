@@ -12,7 +12,7 @@ from agentvm import process
 from agentvm.errors import Error
 from agentvm.model import Host
 from agentvm.settings import Settings
-from agentvm.state import make_private_directory
+from agentvm.state import hold, make_private_directory, remove_file
 
 OLDEST = (2, 0, 0)
 _QUICK = 60.0
@@ -45,13 +45,13 @@ class Limactl:
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
 
     def create(self, name: str, document: bytes) -> None:
-        self._do("create", "--name", name, "--set", ".mounts = []", "-", timeout=_COPY, stdin=document)
+        self._do("create", name, "--name", name, "--set", ".mounts = []", "-", timeout=_COPY, stdin=document)
 
     def clone(self, source: str, name: str, expression: str) -> None:
-        self._do("clone", "--set", expression, source, name, timeout=_COPY)
+        self._do("clone", name, "--set", expression, source, name, timeout=_COPY)
 
     def edit(self, name: str, expression: str) -> None:
-        self._do("edit", "--set", expression, name, timeout=_QUICK)
+        self._do("edit", name, "--set", expression, name, timeout=_QUICK)
 
     def start(self, name: str) -> process.Completed:
         """Start an existing instance and wait until Lima says that it runs; the caller judges what came of it.
@@ -62,13 +62,15 @@ class Limactl:
         self.check_version()
         limit = f"{self._start_timeout:.0f}s"
         guard = {"LIMA_TEMPLATES_PATH": self._scratch}
-        return self._run("start", "--timeout", limit, name, timeout=self._start_timeout + _QUICK, extra=guard)
+        time_limit = self._start_timeout + _QUICK
+        with hold(self._working(name)) as held:
+            return self._run("start", "--timeout", limit, name, timeout=time_limit, extra=guard, held=held)
 
     def stop(self, name: str, force: bool) -> None:
-        self._do("stop", *(("--force",) if force else ()), name, timeout=_STOP)
+        self._do("stop", name, *(("--force",) if force else ()), name, timeout=_STOP)
 
     def delete(self, name: str, force: bool) -> None:
-        self._do("delete", *(("--force",) if force else ()), name, timeout=_STOP)
+        self._do("delete", name, *(("--force",) if force else ()), name, timeout=_STOP)
 
     def version(self) -> tuple[str, tuple[int, ...]]:
         """As limactl prints it, and as numbers; a development build without a number counts as new."""
@@ -100,9 +102,23 @@ class Limactl:
     def _names(self) -> list[str]:
         return sorted(name for name in os.listdir(self._home) if not name.startswith(("_", ".")))
 
-    def _do(self, command: str, *words: str, timeout: float, stdin: bytes = b"") -> None:
+    def settle(self, name: str) -> None:
+        """Wait for a limactl that still works on this instance, left by an agentvm that was killed."""
+        with hold(self._working(name)):
+            pass
+
+    def forget(self, name: str) -> None:
+        """Remove the lock file of a deleted instance."""
+        remove_file(self._working(name))
+
+    def _working(self, name: str) -> str:
+        return os.path.join(os.path.dirname(self._scratch), "working", name)
+
+    def _do(self, command: str, name: str, *words: str, timeout: float, stdin: bytes = b"") -> None:
+        """Run a command that changes the instance `name`."""
         self.check_version()
-        done = self._run(command, *words, timeout=timeout, stdin=stdin)
+        with hold(self._working(name)) as held:
+            done = self._run(command, *words, timeout=timeout, stdin=stdin, held=held)
         if done.status != 0:
             raise self.failure(command, done)
 
@@ -113,6 +129,7 @@ class Limactl:
         timeout: float,
         stdin: bytes = b"",
         extra: Mapping[str, str] | None = None,
+        held: int | None = None,
         tty: tuple[str, ...] = ("--tty=false", "--log-format=json"),
     ) -> process.Completed:
         self.check_user()
@@ -120,7 +137,7 @@ class Limactl:
         environment = {**self._host.environment, **(extra or {})}
         argv = (self._program, command, *tty, *words)
         try:
-            return process.run(argv, environment, timeout=timeout, stdin=stdin, directory=self._scratch)
+            return process.run(argv, environment, timeout=timeout, stdin=stdin, directory=self._scratch, held=held)
         except process.Missing:
             raise Error(
                 f"Lima is not installed: {self._program} was not found.",
