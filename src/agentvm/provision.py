@@ -13,6 +13,8 @@ from agentvm.quoting import join
 
 _TIMEOUT = 3600.0
 """Seconds for one step: under emulation an apt transaction takes many minutes."""
+_ONE_AT_A_TIME = ("flock", "--close", "/run/agentvm-provision.lock")
+"""What an agentvm that was killed had started goes on in the guest: the next one waits for it."""
 
 
 class Step(NamedTuple):
@@ -38,12 +40,13 @@ SEAL = Command(
 
 def _packages(names: tuple[str, ...]) -> Step:
     text = _APT.replace("@PACKAGES@", join(names))
-    return Step(f"{len(names)} packages", Command(("/bin/sh", "-s"), text.encode(), root=True, timeout=_TIMEOUT))
+    argv = (*_ONE_AT_A_TIME, "/bin/sh", "-s")
+    return Step(f"{len(names)} packages", Command(argv, text.encode(), root=True, timeout=_TIMEOUT))
 
 
 def _script(script: Script) -> Step:
     """The script is copied in and run by its own first line; its standard input is empty."""
-    argv = ("/bin/sh", "-c", _RUN_SCRIPT, f"/var/lib/agentvm/{script.name}")
+    argv = (*_ONE_AT_A_TIME, "/bin/sh", "-c", _RUN_SCRIPT, f"/var/lib/agentvm/{script.name}")
     return Step(script.name, Command(argv, script.content, root=True, timeout=_TIMEOUT))
 
 
@@ -59,12 +62,22 @@ _APT = """\
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 command -v apt-get >/dev/null || { echo 'there is no apt-get in this guest: use a Debian or Ubuntu template'; exit 1; }
+# DPkg::Lock::Timeout is not for the package lists, which a fresh guest may be updating by itself.
+update() {
+    tries=120
+    until said=$(apt-get -qq update 2>&1); do
+        case $said in *'Could not get lock'*) ;; *) tries=0 ;; esac
+        [ "$tries" -gt 0 ] || { printf '%s\\n' "$said"; return 100; }
+        tries=$((tries - 1))
+        sleep 5
+    done
+}
 set -- @PACKAGES@
 if [ "$(dpkg-query -W -f '${db:Status-Abbrev}\\n' "$@" 2>/dev/null | grep -c '^ii')" = $# ]; then
     echo "all $# packages are there"
     exit
 fi
-apt-get -o DPkg::Lock::Timeout=600 -qq update
+update
 apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -y --no-install-recommends install "$@"
 apt-get clean
 """
