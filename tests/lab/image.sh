@@ -50,7 +50,7 @@ printf '%s\n' virtio_pci virtio_blk virtio_scsi sr_mod isofs ext4 crc32c_generic
 update-initramfs -u -k "$kernel"
 
 apt-get clean
-rm -rf /var/lib/apt/lists/* /usr/share/{doc,man,locale}/*
+rm -rf /var/lib/apt/lists/* /usr/share/{doc,man}/* /usr/share/locale/*/  # locale.alias stays: localedef wants it
 : >/etc/machine-id
 CHROOT
 
