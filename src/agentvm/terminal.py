@@ -90,13 +90,14 @@ class _Direct:
         self._was_cut = False
 
     def attend(self) -> int:
-        self._pid = self._guest.spawn(self._streams())
         self._wake, wake = os.pipe()
         for descriptor in (self._wake, wake):
             os.set_blocking(descriptor, False)
         handlers = {number: signal.signal(number, _ignore) for number in self.signals}
         before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         try:
+            # Only now: a signal that comes right after the start must reach the program too.
+            self._pid = self._guest.spawn(self._streams())
             self._loop()
         finally:
             signal.set_wakeup_fd(before)
