@@ -1,0 +1,273 @@
+"""Locks and records, with real processes on the other side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import agentvm
+from agentvm.errors import Error
+from agentvm.state import Rehearsal, State, make_private_directory, remove_file, write_atomically
+
+SOURCES = str(Path(agentvm.__file__).parents[1])
+NAME = "agentvm-web-12345678"
+
+HOLD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from agentvm.state import State
+state = State(sys.argv[2], lambda text: print("waiting:", text, flush=True))
+with getattr(state, sys.argv[3])(*sys.argv[4:]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def nobody_waits(text: str) -> None:
+    raise AssertionError(text)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(str(tmp_path / "state"), nobody_waits)
+
+
+Hold = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def hold(state: State) -> Iterator[Hold]:
+    """Start a process that takes a lock, and keeps it until its standard input is closed."""
+    started = []
+
+    def start(kind: str, *words: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-I", "-S", "-c", HOLD, SOURCES, state.directory, kind, *words]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline()
+
+
+def holding(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    assert said(process) == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+def test_the_second_who_changes_waits_for_the_first_and_says_for_whom(state: State, hold: Hold) -> None:
+    first = holding(hold("change", NAME, f"starting {NAME}"))
+    second = hold("change", NAME, "too")
+    assert said(second) == (
+        f"waiting: waiting for another agentvm (process {first.pid}, starting {NAME}); Ctrl-C gives up\n"
+    )
+    end(first)
+    end(holding(second))
+
+
+def test_instances_have_locks_of_their_own(state: State, hold: Hold) -> None:
+    holding(hold("change", "agentvm-other-1", "x"))
+    with state.change(NAME, "y"):
+        pass
+
+
+def test_a_killed_process_leaves_no_lock(state: State, hold: Hold) -> None:
+    kill(holding(hold("change", NAME, "x")))
+    kill(holding(hold("use", NAME, "claude")))
+    with state.change(NAME, "y"), state.alone(NAME, "z"):
+        pass
+
+
+def test_keepers_share_and_keep_those_out_who_change(state: State, hold: Hold) -> None:
+    keeper = holding(hold("keep", NAME))
+    with state.keep(NAME):
+        pass
+    changer = hold("change", NAME, "x")
+    assert said(changer).startswith("waiting: ")
+    end(keeper)
+    end(holding(changer))
+
+
+def test_sessions_share_and_are_listed(state: State, hold: Hold) -> None:
+    sessions = [holding(hold("use", NAME, what)) for what in ("claude", "codex")]
+    holding(hold("use", "agentvm-other-1", "shell"))
+    found = state.sessions(NAME)
+    assert {(record.pid, record.what) for record in found} == {
+        (process.pid, what) for process, what in zip(sessions, ("claude", "codex"), strict=True)
+    }
+    assert all(abs(record.since - time.time()) < 60 for record in found)
+    for process in sessions:
+        end(process)
+    assert state.sessions(NAME) == ()
+
+
+@pytest.mark.parametrize("kind", [State, Rehearsal])
+def test_a_session_keeps_its_instance(state: State, hold: Hold, kind: type[State]) -> None:
+    session = holding(hold("use", NAME, "claude"))
+    with pytest.raises(Error) as caught, kind(state.directory, nobody_waits).alone(NAME, "removing it"):
+        raise AssertionError("it was let in")
+    assert caught.value.message == f"{NAME} is in use by claude (process {session.pid}), so removing it has to wait."
+    assert "--force" in caught.value.hint
+    end(session)
+    with state.alone(NAME, "removing it"):
+        pass
+
+
+def test_a_session_waits_for_a_change_that_is_alone(state: State, hold: Hold) -> None:
+    changer = holding(hold("alone", NAME, "removing it"))
+    session = hold("use", NAME, "claude")
+    assert said(session).startswith("waiting: ")
+    end(changer)
+    end(holding(session))
+
+
+def test_the_record_of_a_killed_session_is_removed(state: State, hold: Hold) -> None:
+    session = holding(hold("use", NAME, "claude"))
+    kill(session)
+    record = Path(state.directory, "sessions", f"{NAME}.{session.pid}")
+    assert record.exists()
+    assert state.sessions(NAME) == ()
+    assert not record.exists()
+
+
+def test_a_damaged_record_is_no_failure(state: State, hold: Hold) -> None:
+    session = holding(hold("use", NAME, "claude"))
+    Path(state.directory, "sessions", f"{NAME}.{session.pid}").write_bytes(b"")
+    assert [record.what for record in state.sessions(NAME)] == [""]
+
+
+def test_forgotten_lock_files_do_not_let_two_in(state: State, hold: Hold) -> None:
+    """Who waited on the file of a deleted instance must not hold a lock that nobody else sees."""
+    remover = holding(hold("change", NAME, "removing it"))
+    waiter = hold("change", NAME, "making it anew")
+    assert said(waiter).startswith("waiting: ")
+    state.forget(NAME)
+    end(remover)
+    holding(waiter)
+    third = hold("change", NAME, "too")
+    assert f"process {waiter.pid}, making it anew" in said(third)
+    end(waiter)
+    end(holding(third))
+
+
+def test_forgetting_what_is_not_there(state: State) -> None:
+    state.forget(NAME)
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(state: State, tmp_path: Path) -> None:
+    make_private_directory(state.directory)
+    Path(state.directory, f"{NAME}.change").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"), state.change(NAME, "x"):
+        raise AssertionError("it was followed")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_the_generation_is_remembered(state: State) -> None:
+    assert state.newest_generation() == 0
+    state.remember_generation(12)
+    assert state.newest_generation() == 12
+    Path(state.directory, "generation").write_bytes(b"many")
+    assert state.newest_generation() == 0
+
+
+def test_everything_is_private(state: State) -> None:
+    log = Path(state.log("provision"))
+    with state.change(NAME, "x"), state.use(NAME, "y"):
+        state.remember_generation(1)
+        found = [Path(state.directory), *Path(state.directory).rglob("*")]
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in found}
+    assert log in modes
+    assert len(modes) >= 8
+    assert modes == {path: 0o600 if path.suffix or path.name == "generation" else 0o700 for path in modes}
+
+
+def test_a_rehearsal_writes_nothing(tmp_path: Path) -> None:
+    state = State(str(tmp_path / "state"), nobody_waits).rehearsal()
+    with state.change(NAME, "x"), state.keep(NAME), state.use(NAME, "y"), state.alone(NAME, "z"):
+        state.remember_generation(3)
+    assert not os.path.exists(state.directory)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+def test_directories_are_private_and_those_that_are_there_stay_as_they_are(tmp_path: Path, mask: int) -> None:
+    tmp_path.chmod(0o755)
+    before = os.umask(mask)
+    try:
+        make_private_directory(str(tmp_path / "a" / "b"))
+        make_private_directory(str(tmp_path / "a" / "b"))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")]
+    assert modes == [0o755, 0o700, 0o700]
+
+
+def test_a_directory_in_place_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Error, match="can't be made: Not a directory"):
+        make_private_directory(str(tmp_path / "file" / "below"))
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Read over and over while it is written: there is never a mixture, nor nothing."""
+    path = tmp_path / "file"
+    contents = [bytes([letter]) * 100_000 for letter in b"ab"]
+    write_atomically(str(path), contents[0])
+    done = threading.Event()
+    seen = set()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(path.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(50):
+            write_atomically(str(path), contents[number % 2])
+    finally:
+        done.set()
+        reader.join()
+    assert seen <= set(contents)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_can_not_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(Error, match="can't be written: Is a directory"):
+        write_atomically(str(tmp_path / "file"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_removing_twice(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for _ in range(2):
+        remove_file(str(tmp_path / "file"))
+    assert not list(tmp_path.iterdir())
