@@ -23,6 +23,8 @@ SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
 PATIENCE = 1800.0
 """Seconds for one command: under emulation a boot takes one and a half minutes, and an agent's installation two."""
 VIRTIOFSD = ".local/share/qemu/vhost-user/50-virtiofsd.json"
+DOWNLOADS = (".cache/lima", "Library/Caches/lima")
+"""Where Lima keeps images: nobody wants to load them anew."""
 _KEPT = ("AGENTVM_BASE_TEMPLATE", "AGENTVM_START_TIMEOUT", "AGENTVM_LIMACTL")
 """Settings that make Lima work on this machine; the user's others are none of the suite's."""
 
@@ -51,8 +53,6 @@ class Computer:
             **settings,
             "HOME": str(self.home),
             "LIMA_HOME": str(self.lima_home),
-            # Lima's downloads are kept for the next time, and the archive is not extracted anew for each home.
-            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
             "XDG_STATE_HOME": str(directory / "state"),
             "PYTHONPATH": str(ROOT / "src"),
             "AGENTVM_INSTANCE_PREFIX": prefix,
@@ -134,11 +134,11 @@ def make_computer() -> Computer:
     prefix = f"s{secrets.token_hex(2)}"
     directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
     computer = Computer(directory, prefix)
-    own = Path.home() / VIRTIOFSD
-    if own.exists():
-        target = computer.home / VIRTIOFSD
-        target.parent.mkdir(parents=True)
-        shutil.copyfile(own, target)
+    for name in (VIRTIOFSD, *DOWNLOADS):
+        if (own := Path.home() / name).exists():
+            target = computer.home / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(own)
     return computer
 
 

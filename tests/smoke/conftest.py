@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def computer() -> Iterator[Computer]:
     """Removed completely at the end, also after a failure, Ctrl-C or SIGTERM."""
+    limactl = os.environ.get("AGENTVM_LIMACTL", "limactl")
+    if not shutil.which(limactl):
+        pytest.fail(f"there is no {limactl}: the smoke suite needs Lima")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     made = make_computer()
-    if not shutil.which(made.limactl):
-        pytest.fail(f"there is no {made.limactl}: the smoke suite needs Lima")
     try:
         yield made
     finally:
@@ -36,11 +38,14 @@ def computer() -> Iterator[Computer]:
     assert find_left(made) == []
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for each stage: what was shown, and how long it took with its preparation."""
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    ours = [report for report in reports if isinstance(report, pytest.TestReport) and "tests/smoke/" in report.nodeid]
-    for shown in (report for report in ours if report.when == "call"):
-        seconds = sum(report.duration for report in ours if report.nodeid == shown.nodeid)
-        stage = shown.nodeid.partition("::test_")[2].replace("_", " ")
-        terminalreporter.write_line(f"smoke: {seconds:6.1f} s  {shown.outcome}  {stage}")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A line for each stage as soon as it is over: what was shown, and how long it took with its preparation."""
+    begin, failed = time.monotonic(), item.session.testsfailed
+    done = yield
+    reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(SWITCH) == "1" and isinstance(reporter, pytest.TerminalReporter):
+        outcome = "failed" if item.session.testsfailed > failed else "shown"
+        stage = item.name.removeprefix("test_").replace("_", " ")
+        reporter.write_line(f"\nsmoke: {time.monotonic() - begin:6.1f} s  {outcome}: {stage}")
+    return done

@@ -29,7 +29,8 @@ FOREIGN = "foreign-1a2b3c4d"
 def foreign(computer: Computer) -> str:
     """Somebody else's instance, whose name looks like one of ours."""
     name = f"{computer.prefix}-{FOREIGN}"
-    computer.lima("create", "--tty=false", "--name", name, computer.environment["AGENTVM_BASE_TEMPLATE"])
+    template = computer.environment.get("AGENTVM_BASE_TEMPLATE", "template:_images/ubuntu-24.04")
+    computer.lima("create", "--tty=false", "--name", name, template)
     return name
 
 
