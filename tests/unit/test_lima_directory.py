@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentvm.label import LARGEST, dump_label
+from agentvm.lima.directory import Directory, lima_home
+from agentvm.model import Host, InstanceSpec, Label, Role
+
+LABEL = Label(InstanceSpec("p-web", "p", Role.PROJECT, "/work/web"), 0)
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """An instance's directory with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="avm") as root:
+        (Path(root) / "p-web").mkdir()
+        yield Path(root) / "p-web"
+
+
+@pytest.fixture
+def directory(path: Path) -> Directory:
+    return Directory(str(path))
+
+
+@pytest.fixture
+def running(path: Path) -> Iterator[dict[str, socket.socket]]:
+    """What there is while an instance runs: a pid file, and sockets that somebody listens on."""
+    (path / "ha.pid").write_text("123\n")
+    sockets = {name: socket.socket(socket.AF_UNIX) for name in ("ha.sock", "ssh.sock", "avm.sock")}
+    for name, server in sockets.items():
+        server.bind(str(path / name))
+        server.listen(20)
+    yield sockets
+    for server in sockets.values():
+        server.close()
+
+
+def test_lima_home(host: Host, tmp_path: Path) -> None:
+    assert lima_home(host) == f"{host.home}/.lima"
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    elsewhere = host._replace(environment=host.environment | {"LIMA_HOME": str(tmp_path / "link")})
+    assert lima_home(elsewhere) == os.path.realpath(tmp_path / "real")
+
+
+def test_a_label_is_read_and_written(directory: Directory) -> None:
+    assert directory.read_label() is None
+    assert not directory.has_foreign_label()
+    directory.write_label(LABEL)
+    assert directory.read_label() == LABEL
+    assert not directory.has_foreign_label()
+
+
+def test_a_clone_carries_a_foreign_label(directory: Directory, path: Path) -> None:
+    directory.write_label(LABEL)
+    shutil.copytree(path, path.parent / "p-copy")
+    copy = Directory(str(path.parent / "p-copy"))
+    assert copy.read_label() is None
+    assert copy.has_foreign_label()
+
+
+def test_a_label_that_is_a_link_or_endless_or_a_pipe_is_none(directory: Directory, path: Path) -> None:
+    directory.write_label(LABEL)
+    (path / "agentvm.json").rename(path / "elsewhere")
+    (path / "agentvm.json").symlink_to("elsewhere")
+    assert directory.read_label() is None
+    (path / "agentvm.json").unlink()
+    os.mkfifo(path / "agentvm.json")
+    assert directory.read_label() is None
+    (path / "agentvm.json").unlink()
+    (path / "agentvm.json").write_bytes(dump_label(LABEL) + b" " * LARGEST)
+    assert directory.read_label() is None
+
+
+def test_ready_is_what_was_marked_and_answers(directory: Directory, running: dict[str, socket.socket]) -> None:
+    assert not directory.is_ready()
+    directory.mark_ready()
+    assert directory.is_ready()
+
+
+@pytest.mark.parametrize("name", ["ha.sock", "avm.sock"])
+def test_not_ready_when_nobody_listens(directory: Directory, running: dict[str, socket.socket], name: str) -> None:
+    directory.mark_ready()
+    running[name].close()
+    assert not directory.is_ready()
+
+
+def test_the_mark_of_another_boot_does_not_count(
+    directory: Directory, path: Path, running: dict[str, socket.socket]
+) -> None:
+    directory.mark_ready()
+    (path / "ha.pid").rename(path / "old.pid")
+    (path / "ha.pid").write_text("123\n")
+    assert not directory.is_ready()
+
+
+def test_not_ready_without_a_pid_file(directory: Directory, path: Path, running: dict[str, socket.socket]) -> None:
+    (path / "ha.pid").unlink()
+    directory.mark_ready()
+    assert not directory.is_ready()
+
+
+@pytest.mark.parametrize("name", ["ssh.sock", "avm.sock"])
+def test_only_stale_sockets_are_dropped(
+    directory: Directory, path: Path, running: dict[str, socket.socket], name: str
+) -> None:
+    directory.drop_stale_masters()
+    assert (path / "ssh.sock").exists()
+    running[name].close()
+    directory.drop_stale_masters()
+    assert {file.name for file in path.glob("*.sock")} == {"ha.sock", "ssh.sock", "avm.sock"} - {name}
+
+
+def test_dropping_what_is_not_there(directory: Directory) -> None:
+    directory.drop_stale_masters()
+
+
+def test_removing(directory: Directory, path: Path) -> None:
+    (path / "disk").write_text("")
+    for _ in range(2):
+        directory.remove()
+        assert not directory.exists()
+
+
+def test_configured_is_what_lima_would_take_for_an_instance(directory: Directory, path: Path) -> None:
+    assert directory.exists()
+    assert not directory.configured()
+    (path / "lima.yaml").write_text("")
+    assert directory.configured()

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentvm.errors import UsageError
+from agentvm.lima.template import (
+    base_document,
+    check_mount,
+    edit_expression,
+    effective_mounts,
+    lima_point,
+    wanted_mounts,
+)
+from agentvm.model import Mount, Resources
+
+WORK = Mount("/work/web", "/work/web", True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/work/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{a}", "/#", "/*"]
+)
+def test_paths_that_lima_carries(path: str) -> None:
+    check_mount(Mount(path, path, True))
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/a,b", "a comma"),
+        ('/a"b', "a double quote"),
+        ("/a\\b", "a backslash"),
+        ("/a\nb", r"'\n'"),
+        ("/a\x7fb", r"'\x7f'"),
+        ("/a{{.Home}}", "'{{'"),
+        ("/a}}", "'}}'"),
+        ("/a\udcff", "not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("side", ["location", "point"])
+def test_paths_that_lima_can_not_carry(path: str, what: str, side: str) -> None:
+    mount = WORK._replace(location=path) if side == "location" else WORK._replace(point=path)
+    with pytest.raises(UsageError, match=re.escape(what)) as caught:
+        check_mount(mount)
+    assert repr(path) in caught.value.message
+    assert caught.value.hint.startswith("Rename the directory")
+
+
+@pytest.mark.parametrize("point", ["/work/web", "/home/x/.claude", "/a-b_c.d/0"])
+def test_a_plain_place_is_its_own(point: str) -> None:
+    assert lima_point(Mount("/x", point, True)) == point
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])).map(lambda text: "/ " + text))
+def test_any_other_place_is_aside_and_plain(point: str) -> None:
+    """Lima writes it unquoted into cloud-init's YAML and into fstab."""
+    assert re.fullmatch(r"/mnt/agentvm/[0-9a-f]{16}", lima_point(Mount("/x", point, True)))
+
+
+def test_two_places_aside_are_two() -> None:
+    assert lima_point(Mount("/x", "/a b", True)) != lima_point(Mount("/x", "/a  b", True))
+
+
+def test_the_base_shares_nothing() -> None:
+    document = json.loads(base_document("template:_images/ubuntu-24.04", "9p"))
+    assert document["base"] == ["template:_images/ubuntu-24.04"]
+    assert document["mountType"] == "9p"
+    assert document["ssh"] == {"forwardAgent": False, "loadDotSSHPubKeys": False}
+    assert "mounts" not in document, "lists of a template and of its base are merged: `--set` empties them"
+    assert "portForwards" not in document
+
+
+def test_the_base_leaves_the_kind_of_mounts_to_its_template() -> None:
+    assert "mountType" not in json.loads(base_document("x", ""))
+
+
+def values(expression: str) -> dict[str, object]:
+    """What a yq expression of assignments sets, each read as the JSON that it is."""
+    pairs = (part.split(" = ", 1) for part in expression.split(" | "))
+    return {name: json.loads(value) for name, value in pairs}
+
+
+def test_an_edit_sets_exactly_these_mounts() -> None:
+    found = values(edit_expression((WORK, Mount("/h/ü b", "/h/ü b", False)), Resources(), "9p"))
+    cache = {"cache": "mmap"}
+    assert found == {
+        ".mounts": [
+            {"location": "/work/web", "mountPoint": "/work/web", "writable": True, "9p": cache},
+            {
+                "location": "/h/ü b",
+                "mountPoint": lima_point(Mount("", "/h/ü b", False)),
+                "writable": False,
+                "9p": cache,
+            },
+        ],
+        ".mountType": "9p",
+    }
+
+
+def test_yq_reads_no_escapes_of_json() -> None:
+    assert "ü" in edit_expression((Mount("/ü", "/x", True),), Resources(), "")
+
+
+def test_an_edit_leaves_alone_what_is_not_wanted() -> None:
+    assert values(edit_expression((), Resources(), "")) == {".mounts": []}
+    assert values(edit_expression((), Resources(2, 2**31, 2**33), "")) == {
+        ".mounts": [],
+        ".cpus": 2,
+        ".memory": str(2**31),
+        ".disk": str(2**33),
+    }
+
+
+def test_the_mounts_that_lima_will_make_are_compared_with_those_wanted() -> None:
+    mounts = (WORK, Mount("/real/claude", "/h/.claude", True), Mount("/h/.config/gh", "/h/.config/gh", False))
+    config = {"mounts": values(edit_expression(mounts, Resources(), ""))[".mounts"]}
+    assert effective_mounts(config) == wanted_mounts(mounts)
+    assert effective_mounts({"mounts": [{"location": "/a/"}]}) == (("/a", "/a", False),)
+
+
+@pytest.mark.parametrize("config", [{}, {"mounts": None}, {"mounts": []}])
+def test_no_mounts(config: dict[str, object]) -> None:
+    assert effective_mounts(config) == ()
+
+
+@pytest.mark.parametrize(
+    "other", [WORK._replace(writable=False), WORK._replace(location="/x"), WORK._replace(point="/x")]
+)
+def test_any_difference_is_seen(other: Mount) -> None:
+    assert wanted_mounts((WORK,)) != wanted_mounts((other,))
