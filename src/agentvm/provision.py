@@ -62,10 +62,11 @@ _APT = """\
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 command -v apt-get >/dev/null || { echo 'there is no apt-get in this guest: use a Debian or Ubuntu template'; exit 1; }
+# No apt-get may read standard input: the rest of this script is there.
 # DPkg::Lock::Timeout is not for the package lists, which a fresh guest may be updating by itself.
 update() {
     tries=120
-    until said=$(apt-get -qq update 2>&1); do
+    until said=$(apt-get -qq update 2>&1 </dev/null); do
         case $said in *'Could not get lock'*) ;; *) tries=0 ;; esac
         [ "$tries" -gt 0 ] || { printf '%s\\n' "$said"; return 100; }
         tries=$((tries - 1))
@@ -78,6 +79,6 @@ if [ "$(dpkg-query -W -f '${db:Status-Abbrev}\\n' "$@" 2>/dev/null | grep -c '^i
     exit
 fi
 update
-apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -y --no-install-recommends install "$@"
-apt-get clean
+apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -y --no-install-recommends install "$@" </dev/null
+apt-get clean </dev/null
 """
