@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 Streams = tuple[int, int, int]
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+_INPUT, _OUTPUT = 1, 2
 _GRACE = 5.0
 """Seconds that a program has to end after a signal before the connection to it is cut."""
 _SANE = b"\033[?1049l\033[?25h\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l\033[?1004l\033[<u\033[0m"
@@ -120,13 +121,15 @@ class _Direct:
             self._cut_if_late()
 
     def _wait(self) -> None:
-        self._poll({self._wake: select.POLLIN}, self._timeout())
+        self._poll({self._wake: _INPUT}, self._timeout())
 
     def _poll(self, interest: dict[int, int], timeout: float | None) -> dict[int, int]:
-        poll = select.poll()
-        for descriptor, events in interest.items():
-            poll.register(descriptor, events)
-        return dict(poll.poll(None if timeout is None else timeout * 1000))
+        """What became possible on which descriptors. By select(2): on macOS, poll(2) does not know terminals."""
+        inputs = [descriptor for descriptor, wanted in interest.items() if wanted & _INPUT]
+        outputs = [descriptor for descriptor, wanted in interest.items() if wanted & _OUTPUT]
+        readable, writable, _ = select.select(inputs, outputs, (), timeout)
+        ready = dict.fromkeys(writable, _OUTPUT)
+        return ready | {descriptor: _INPUT | ready.get(descriptor, 0) for descriptor in readable}
 
     def _arrived(self) -> bytes:
         try:
@@ -193,12 +196,12 @@ class _Typed(_Direct):
         super()._loop()
 
     def _wait(self) -> None:
-        relay, interest = self._input, {self._wake: select.POLLIN}
+        relay, interest = self._input, {self._wake: _INPUT}
         timeout = self._timeout()
         if relay.pending:
-            interest[relay.sink] = select.POLLOUT
+            interest[relay.sink] = _OUTPUT
         elif relay.open and _in_foreground():
-            interest[_STDIN] = select.POLLIN
+            interest[_STDIN] = _INPUT
         elif relay.open:
             timeout = min(timeout or 1.0, 1.0)
         ready = self._poll(interest, timeout)
@@ -250,19 +253,19 @@ class _Lent(_Direct):
         super()._loop()
 
     def _wait(self) -> None:
-        interest = {self._wake: select.POLLIN}
+        interest = {self._wake: _INPUT}
         if self._output.open:
-            interest[self._master] = select.POLLIN
+            interest[self._master] = _INPUT
         if self._input.pending:
-            interest[self._master] = interest.get(self._master, 0) | select.POLLOUT
+            interest[self._master] = interest.get(self._master, 0) | _OUTPUT
         elif self._input.open:
-            interest[_STDIN] = select.POLLIN
+            interest[_STDIN] = _INPUT
         ready = self._poll(interest, self._timeout())
         if _STDIN in ready:
             self._input.pending = self._input.read()
         if self._input.pending:
             self._input.flush()
-        if ready.get(self._master, 0) & ~select.POLLOUT:
+        if ready.get(self._master, 0) & _INPUT:
             self._show(self._output.read())
 
     def _handle(self, number: int) -> None:
