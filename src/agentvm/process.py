@@ -115,15 +115,16 @@ def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> 
     """Run a program that puts itself into the background, and return its exit status. It keeps no stream of ours."""
     import subprocess
 
-    process = _start(argv, environment, None, subprocess.DEVNULL, subprocess.DEVNULL)
-    try:
-        return process.wait(timeout)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
-    except BaseException:
-        _end(process)
-        raise
+    with _start(argv, environment, None, subprocess.DEVNULL, subprocess.DEVNULL) as process:
+        try:
+            process.communicate(b"", timeout)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode
 
 
 def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int, int], own_group: bool = True) -> int:

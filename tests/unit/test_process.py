@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import agentvm
 from agentvm import process
 from agentvm.errors import Error
+from agentvm.state import hold
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 SOURCES = str(Path(agentvm.__file__).parents[1])
@@ -100,21 +102,25 @@ def spawn(argv: tuple[str, ...], timeout: float) -> object:
     return process.spawn(argv, ENVIRONMENT, (0, 1, 2))
 
 
-@pytest.mark.parametrize("start", [run, stream, spawn])
+def detach(argv: tuple[str, ...], timeout: float) -> object:
+    return process.detach(argv, ENVIRONMENT, timeout=timeout)
+
+
+@pytest.mark.parametrize("start", [run, stream, detach, spawn])
 def test_a_program_that_is_not_there(start: Callable[[tuple[str, ...], float], object]) -> None:
     with pytest.raises(process.Missing, match="no-such-program was not found") as caught:
         start(("no-such-program",), 10)
     assert "PATH" in caught.value.hint
 
 
-@pytest.mark.parametrize("start", [run, stream])
+@pytest.mark.parametrize("start", [run, stream, detach])
 def test_a_program_that_may_not_be_run(tmp_path: Path, start: Callable[[tuple[str, ...], float], object]) -> None:
     (tmp_path / "tool").write_text("#!/bin/sh\n")
     with pytest.raises(Error, match="may not be run"):
         start((str(tmp_path / "tool"),), 10)
 
 
-@pytest.mark.parametrize("start", [run, stream])
+@pytest.mark.parametrize("start", [run, stream, detach])
 def test_a_slow_program_is_ended_with_all_that_it_started(
     tmp_path: Path, start: Callable[[tuple[str, ...], float], object]
 ) -> None:
@@ -154,6 +160,72 @@ except KeyboardInterrupt:
     parent.send_signal(signal.SIGINT)
     assert parent.wait(10) == 42
     assert has_ended(pid)
+
+
+# A lock that is held as long as a program runs
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "lock"
+
+
+def is_free(lock: Path) -> bool:
+    with open(lock, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("text", "status"), [("cat; exit 7", 7), ("cat; kill -9 $$", 137)])
+def test_a_program_under_a_lock_is_like_any_other(lock: Path, text: str, status: int) -> None:
+    with hold(str(lock)) as held:
+        done = process.run(sh(text), ENVIRONMENT, timeout=10, stdin=b"input", held=held)
+    assert done == (status, b"input", b"")
+
+
+def test_the_lock_outlives_agentvm_but_not_the_program(lock: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+from agentvm import process
+from agentvm.state import hold
+with hold(sys.argv[1]) as held:
+    words = ("sh", "-c", 'echo $$ >"$1.part" && mv "$1.part" "$1"; exec sleep 100', "sh", sys.argv[2])
+    process.run(words, {"PATH": sys.argv[3]}, timeout=100, held=held)
+"""
+    argv = (sys.executable, "-c", code, str(lock), str(tmp_path / "pid"), ENVIRONMENT["PATH"])
+    parent = subprocess.Popen(argv, env={**ENVIRONMENT, "PYTHONPATH": SOURCES})
+    until((tmp_path / "pid").exists)
+    parent.kill()
+    parent.wait(10)
+    assert not is_free(lock)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    until(partial(is_free, lock))
+
+
+def test_what_the_program_leaves_in_the_background_holds_no_lock(lock: Path, tmp_path: Path) -> None:
+    with hold(str(lock)) as held:
+        left = sh('sleep 100 >/dev/null 2>&1 & echo $! >"$1"', str(tmp_path / "pid"))
+        assert process.run(left, ENVIRONMENT, timeout=10, held=held).status == 0
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert not has_ended(pid)
+        assert is_free(lock)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+# Programs in the background
+
+
+def test_detach_waits_only_for_the_foreground(tmp_path: Path) -> None:
+    text = '[ -z "$(cat)" ] && sleep 100 & echo $! >"$1"; exit 3'
+    assert process.detach(sh(text, str(tmp_path / "pid")), ENVIRONMENT, timeout=10) == 3
+    pid = int((tmp_path / "pid").read_text())
+    assert not has_ended(pid)
+    os.killpg(os.getpgid(pid), signal.SIGKILL)
 
 
 def wait_for(pid: int) -> int:
