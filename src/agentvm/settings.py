@@ -98,7 +98,7 @@ SETTINGS = (
 
 
 class Settings:
-    """The values of all settings, as attributes by their names. Immutable; two are equal when all values are."""
+    """The values of all settings, as attributes by their names. Immutable."""
 
     __slots__ = ("_values", "sources")
     sources: dict[str, str]
