@@ -233,13 +233,16 @@ custom_install() {{
 }}"""
 
 # A shell stays as the parent, so that a program that a signal ended gives 128 + its number and not ssh's 255.
+# Until that starts, a signal ends the shell: ignored, it would be lost.
 _RUN_PIPED = """\
+trap 'rm -f "$state/run/{token}"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 mkdir -p "$state/run" && echo $$ >"$state/run/{token}"
 trap : HUP INT QUIT TERM
 {words}
-status=$?
-rm -f "$state/run/{token}"
-exit $status"""
+exit $?"""
 
 # With job control of its own the shell learns that Ctrl-Z stopped the program; the host then suspends agentvm, and
 # sends a line when it was resumed. The shell's own remarks ("[1] + Stopped") are not the user's business. bash as sh
