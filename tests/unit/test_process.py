@@ -145,7 +145,8 @@ def test_ctrl_c_ends_the_program_too(tmp_path: Path, start: str) -> None:
     code = f"""
 import sys
 from agentvm import process
-words = ("sh", "-c", 'echo $$ >"$1.part" && mv "$1.part" "$1"; exec sleep 100', "sh", sys.argv[1])
+# Late enough for Python to have come from starting it to waiting for it.
+words = ("sh", "-c", 'sleep 0.5; echo $$ >"$1.part" && mv "$1.part" "$1"; exec sleep 100', "sh", sys.argv[1])
 output = (lambda data: None,) if {start!r} == "stream" else ()
 try:
     process.{start}(words, {{"PATH": sys.argv[2]}}, *output, timeout=100)
