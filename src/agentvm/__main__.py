@@ -139,4 +139,8 @@ def list_builds(root: "str") -> "list[str]":
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        # Ctrl-C before the command line could answer it: in the first start, which extracts.
+        sys.exit(130)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -101,6 +102,17 @@ def test_a_first_start_that_is_killed_leaves_nothing_half_made(installed: Instal
     assert not installed.extracted() or is_whole(installed)
     assert installed.start("--version").stdout == ANSWER
     assert is_whole(installed)
+
+
+def test_ctrl_c_while_it_extracts_is_no_traceback(installed: Installed) -> None:
+    command = [sys.executable, "-I", "-S", str(installed.program), "--version"]
+    with subprocess.Popen(command, env=installed.environment(), stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not list(installed.builds.glob("*.tmp")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert (process.returncode, said) == (130, b"")
+    assert installed.start("--version").stdout == ANSWER
 
 
 @pytest.mark.parametrize("level", ["", "*"])
