@@ -48,6 +48,8 @@ def base(computer: Computer, foreign: str) -> str:
 def project(computer: Computer, base: str) -> Path:
     """A project with its VM, after its making was killed while it was cloned and while it started."""
     path = computer.project("web")
+    # So that what is below belongs to the project.
+    (path / ".git").mkdir()
     (computer.home / ".gitconfig").write_text("[user]\n\tname = First\n")
     computer.kill_at(path, f"clone {base}-g1 to", "shell", "--", "true", later=0.5)
     computer.kill_at(path, f"start {computer.prefix}-web", "shell", "--", "true", later=1)
