@@ -60,7 +60,6 @@ def test_a_first_run_killed_at_any_moment_is_healed_by_the_next(world: World) ->
     for number in range(0, KILLS, 2):
         assert world.ok("codex", directory=world.home / f"killed-{number}").out == "codex\n"
     assert "incomplete" not in world.instances().values()
-    assert not list(world.fake.rglob("*.part"))
 
 
 def test_prune_and_list_cope_with_what_a_kill_left(ready: World) -> None:
