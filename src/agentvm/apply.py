@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from agentvm.context import Context
 from agentvm.errors import Error
+from agentvm.model import InstanceSpec
 from agentvm.plan import Action, Clone, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
+from agentvm.state import make_private_directory
 
 
 def apply(context: Context, plan: Plan) -> None:
@@ -21,10 +23,14 @@ def _carry_out(context: Context, action: Action) -> None:
         case Create(spec):
             backend.create(spec, context.settings.base_template)
         case Clone(source, spec):
+            make_locations(spec)
             backend.clone(source, spec)
         case Reconfigure(spec):
+            make_locations(spec)
             backend.reconfigure(spec)
         case Start(name):
+            if (found := backend.find(name)) and found.label:
+                make_locations(found.label.spec)
             backend.start(name)
         case Stop(name, force):
             backend.stop(name, force)
@@ -34,6 +40,13 @@ def _carry_out(context: Context, action: Action) -> None:
             _provision(context, name)
         case Seal(name):
             _seal(context, name)
+
+
+def make_locations(spec: InstanceSpec) -> None:
+    """Make what is to be mounted and isn't there, for the user alone; Lima would make it for everybody to read."""
+    for mount in spec.mounts:
+        if mount.location != spec.project:
+            make_private_directory(mount.location)
 
 
 def _seal(context: Context, name: str) -> None:

@@ -109,7 +109,7 @@ def make_backend(host: Host, settings: Settings, state_directory: str, report: C
     if settings.backend == "fake":
         from agentvm.fake import Fake
 
-        return Fake(host, settings.fake_dir or os.path.join(state_directory, "fake"))
+        return Fake(host, settings.fake_dir or os.path.join(state_directory, "fake"), settings.instance_prefix)
     from agentvm.lima.backend import Lima
 
     return Lima(host, settings, state_directory, report)

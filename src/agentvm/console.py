@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Console:
     """Where agentvm speaks. `verbosity` is -1 for --quiet, 1 for --verbose, else 0."""
 
     def __init__(self, verbosity: int = 0) -> None:
         self.verbosity = verbosity
+        self._decode: Callable[[bytes], str] | None = None
 
     def say(self, text: str) -> None:
         """One line of the conversation."""
@@ -28,7 +33,15 @@ class Console:
     def pass_on(self, data: bytes) -> None:
         """What a program in a guest says while something takes long."""
         if self.verbosity >= 0:
-            _write(sys.stderr, printable(data.decode(errors="replace")))
+            _write(sys.stderr, printable(self._decoded(data)))
+
+    def _decoded(self, data: bytes) -> str:
+        """A character may come in two pieces."""
+        if self._decode is None:
+            import codecs
+
+            self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        return self._decode(data)
 
     def product(self, text: str) -> None:
         """What was asked for; may have several lines."""

@@ -4,8 +4,8 @@ It keeps a dictionary of instances in a directory and refuses what Lima refuses.
 computer: what a user's session does there is really done, by a real sh. What root would do in a guest is only written
 down, since here it would be done to this computer.
 
-In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, and `root.log`, what root was
-told); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
+In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, `making`, the prefix that it was
+made for, and `root.log`, what root was told); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
 root's that contains the text ends with that status.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
-from agentvm.label import dump_label, load_label
+from agentvm.label import carried_prefix, dump_label, load_label
 from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
 from agentvm.session import STARTER, VARIABLE, signal_script
 from agentvm.state import make_private_directory, write_atomically
@@ -57,9 +57,10 @@ class _Place(NamedTuple):
 class Fake:
     """Instances in `directory`."""
 
-    def __init__(self, host: Host, directory: str) -> None:
+    def __init__(self, host: Host, directory: str, prefix: str) -> None:
         self._host = host
         self._directory = directory
+        self._prefix = prefix
 
     def validate(self, spec: InstanceSpec) -> None:
         from agentvm.lima.template import check_mount
@@ -152,7 +153,10 @@ class Fake:
 
     def _instance(self, place: _Place) -> Instance:
         name, label = os.path.basename(place.path), place.label
-        if label is None and not place.read("foreign"):
+        if label is None and self._prefix in (
+            place.read("making").decode(),
+            carried_prefix(place.read("agentvm.json")),
+        ):
             return Instance(name, Status.INCOMPLETE, None)
         return Instance(name, Status(place.read("status").decode() or "broken"), label)
 
@@ -176,6 +180,7 @@ class Fake:
         if os.path.exists(place.path):
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
         make_private_directory(place.path)
+        place.write("making", spec.prefix.encode())
         return place
 
     def _finish(self, place: _Place, label: Label) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from agentvm.apply import apply
+from agentvm.apply import apply, make_locations
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Instance, InstanceSpec, Role, Status
@@ -42,7 +42,10 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
         carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
         return
     context.backend.validate(wanted)
+    if not context.dry_run:
+        make_locations(wanted)
     while not _clone_from_golden(context, wanted, actual):
+        context.console.say("there is no base yet: making it takes some minutes, once")
         with context.state.change(base_name(context.prefix), "making the base"):
             init_base(context)
         if context.dry_run:

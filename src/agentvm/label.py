@@ -44,6 +44,16 @@ def load_label(content: bytes, name: str) -> Label | None:
         return None
 
 
+def carried_prefix(content: bytes) -> str:
+    """The prefix in a label that may speak of another instance: the one that this was cloned from; else empty."""
+    try:
+        name = json.loads(content)["name"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    label = load_label(content, name)
+    return label.spec.prefix if label else ""
+
+
 def _spec(fields: dict[str, Any]) -> InstanceSpec:
     return InstanceSpec(
         name=str(fields["name"]),

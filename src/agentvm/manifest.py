@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import NamedTuple
 
 from agentvm import resources
@@ -88,6 +89,8 @@ def _scripts_in(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read(path: str) -> bytes:
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(f"{path} is a pipe, which would be waited for")
     with open(path, "rb") as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:

@@ -144,7 +144,9 @@ def plan_remove(actual: Instance) -> Plan:
 
 
 def plan_stop(actual: Instance) -> Plan:
-    return () if actual.status is Status.STOPPED else (Stop(actual.name, force=actual.status is not Status.RUNNING),)
+    if actual.status in (Status.STOPPED, Status.INCOMPLETE):
+        return ()
+    return (Stop(actual.name, force=actual.status is not Status.RUNNING),)
 
 
 def disturbs(plan: Plan) -> bool:

@@ -144,6 +144,8 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
         return os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=moves, setsigdef=defaults)
     except FileNotFoundError:
         raise _missing(argv[0]) from None
+    except OSError as problem:
+        raise Error(f"{argv[0]} could not be started: {problem.strerror}.", "Try again.") from None
 
 
 def _start(

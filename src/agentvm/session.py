@@ -181,8 +181,9 @@ put() {{
     fi
     (
         umask 077
-        mkdir -p "$state/synced" && rm -f "$kept.sum" && printf '%s' "$3" >"$kept.new" &&
-            cp "$kept.new" "$path.new" && mv -f "$kept.new" "$kept" && mv -f "$path.new" "$path" &&
+        new=$kept.$$
+        mkdir -p "$state/synced" && rm -f "$kept.sum" && printf '%s' "$3" >"$new" &&
+            cp "$new" "$new.copy" && mv -f "$new" "$kept" && mv -f "$new.copy" "$path" &&
             printf '%s\\n' "$2" >"$kept.sum"
     ) || say "~/$1 could not be written in this VM"
 }}

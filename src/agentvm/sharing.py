@@ -46,14 +46,6 @@ class Sharing(NamedTuple):
     files: tuple[SyncedFile, ...]
 
 
-def shared_directories(host: Host, settings: Settings) -> tuple[str, ...]:
-    """The directories of the host's home that are mounted; a missing one has to be made before."""
-    wanted: tuple[str, ...] = AGENT_DIRECTORIES
-    wanted += (GH_DIRECTORY,) if settings.mount_gh_config else ()
-    wanted += (SSH_DIRECTORY,) if settings.mount_ssh else ()
-    return tuple(os.path.join(host.home, path) for path in wanted)
-
-
 def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
     """Decide it all, and read the files that are copied. Raises Error for one that is too big or can't be read."""
     agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES)

@@ -213,7 +213,7 @@ def test_a_home_that_cannot_be_written(world: World) -> None:
     (world.home / ".config").write_text("a file")
     done = world.run("codex")
     assert (done.status, done.out) == (1, "")
-    assert f"{world.home}/.config/opencode can't be made: Not a directory" in done.err
+    assert f"{world.home}/.config/gh can't be made: Not a directory" in done.err
     assert not list(world.fake.glob("agentvm*"))
 
 

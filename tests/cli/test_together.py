@@ -65,7 +65,10 @@ def test_a_first_run_killed_at_any_moment_is_healed_by_the_next(world: World) ->
 def test_prune_and_list_cope_with_what_a_kill_left(ready: World) -> None:
     left = ready.fake / "agentvm-half-12345678"
     left.mkdir()
-    (left / "home").mkdir()
+    (left / "making").write_text("agentvm")
+    others = ready.fake / "agentvm-two-half-12345678"
+    others.mkdir()
+    (others / "making").write_text("agentvm-two")
     copy = ready.fake / "agentvm-copy-12345678"
     copy.mkdir()
     (copy / "agentvm.json").write_bytes((ready.fake / "agentvm-base-g1" / "agentvm.json").read_bytes())
@@ -73,6 +76,7 @@ def test_prune_and_list_cope_with_what_a_kill_left(ready: World) -> None:
     assert "2 pruned" in ready.ok("prune").err
     assert not left.exists()
     assert not copy.exists()
+    assert others.exists()
 
 
 def test_interrupted_while_it_waits_for_a_lock(ready: World) -> None:

@@ -63,7 +63,8 @@ class World(NamedTuple):
 def make_fake(directory: Path) -> World:
     instances = directory / "instances"
     instances.mkdir()
-    return World(Fake(read_host(), str(instances)), _prefix(), _shared(directory), instances, "any")
+    prefix = _prefix()
+    return World(Fake(read_host(), str(instances), prefix), prefix, _shared(directory), instances, "any")
 
 
 def make_lima(directory: Path) -> World:

@@ -52,18 +52,17 @@ def test_lima_home(host: Host, tmp_path: Path) -> None:
 
 def test_a_label_is_read_and_written(directory: Directory) -> None:
     assert directory.read_label() is None
-    assert not directory.has_foreign_label()
+    assert not directory.carried_prefix()
     directory.write_label(LABEL)
     assert directory.read_label() == LABEL
-    assert not directory.has_foreign_label()
 
 
-def test_a_clone_carries_a_foreign_label(directory: Directory, path: Path) -> None:
+def test_a_clone_carries_the_label_of_its_source(directory: Directory, path: Path) -> None:
     directory.write_label(LABEL)
     shutil.copytree(path, path.parent / "p-copy")
     copy = Directory(str(path.parent / "p-copy"))
     assert copy.read_label() is None
-    assert copy.has_foreign_label()
+    assert copy.carried_prefix() == LABEL.spec.prefix
 
 
 def test_a_label_that_is_a_link_or_endless_or_a_pipe_is_none(directory: Directory, path: Path) -> None:

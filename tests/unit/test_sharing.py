@@ -9,7 +9,7 @@ from agentvm.errors import Error
 from agentvm.model import Host, Mount
 from agentvm.project import Project
 from agentvm.settings import read_settings
-from agentvm.sharing import LARGEST_FILE, Link, Sharing, SyncedFile, plan_sharing, shared_directories
+from agentvm.sharing import LARGEST_FILE, Link, Sharing, SyncedFile, plan_sharing
 
 PROJECT = Project("/work/web")
 
@@ -53,21 +53,15 @@ def test_ssh_on(host: Host) -> None:
 @pytest.mark.parametrize(
     ("toggles", "names"),
     [
-        ({}, [".claude", ".codex", ".config/opencode", ".config/gh"]),
-        ({"AGENTVM_MOUNT_GH_CONFIG": "0"}, [".claude", ".codex", ".config/opencode"]),
-        ({"AGENTVM_MOUNT_SSH": "1"}, [".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"]),
+        ({}, {".claude", ".codex", ".config/opencode", ".config/gh"}),
+        ({"AGENTVM_MOUNT_GH_CONFIG": "0"}, {".claude", ".codex", ".config/opencode"}),
+        ({"AGENTVM_MOUNT_SSH": "1"}, {".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"}),
     ],
 )
-def test_directories_to_be_made(host: Host, toggles: dict[str, str], names: list[str]) -> None:
+def test_each_shared_directory_is_mounted(host: Host, toggles: dict[str, str], names: set[str]) -> None:
     settings = read_settings(host._replace(environment=host.environment | toggles))
-    assert shared_directories(host, settings) == tuple(f"{host.home}/{name}" for name in names)
-
-
-def test_each_shared_directory_is_mounted(host: Host) -> None:
-    toggled = host._replace(environment=host.environment | {"AGENTVM_MOUNT_SSH": "1"})
-    settings = read_settings(toggled)
-    points = [mount.point for mount in plan_sharing(toggled, settings, PROJECT).mounts]
-    assert set(shared_directories(toggled, settings)) < set(points)
+    points = {mount.point for mount in plan_sharing(host, settings, PROJECT).mounts}
+    assert points == {f"{host.home}/{name}" for name in names} | {PROJECT.root}
 
 
 def test_the_repository_of_a_linked_work_tree(host: Host) -> None:

@@ -11,8 +11,7 @@ from agentvm.errors import Error, UsageError
 from agentvm.instances import bring, in_use
 from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.session import Attachment, Program, build_script
-from agentvm.sharing import plan_sharing, shared_directories
-from agentvm.state import make_private_directory
+from agentvm.sharing import plan_sharing
 
 _LOST = 255
 """What ssh returns when the connection was lost; a program may return it too."""
@@ -67,7 +66,6 @@ def _run(context: Context, program: Program, what: str) -> int:
         return 0
     attachment = _attachment(context)
     script = build_script(sharing, program, attachment)
-    _make_shared(context, wanted)
     with in_use(context, wanted, what) as actual:
         _tell_older(context, actual)
         session = Session(script, attachment.terminal, attachment.token, attachment.suspended)
@@ -75,15 +73,6 @@ def _run(context: Context, program: Program, what: str) -> int:
         if status == _LOST:
             _explain(context, wanted)
         return status
-
-
-def _make_shared(context: Context, wanted: InstanceSpec) -> None:
-    """Make the directories of the home that are shared, but none for a VM that can never be."""
-    missing = [path for path in shared_directories(context.host, context.settings) if not os.path.isdir(path)]
-    if missing:
-        context.backend.validate(wanted)
-    for directory in missing:
-        make_private_directory(directory)
 
 
 def _attachment(context: Context) -> Attachment:

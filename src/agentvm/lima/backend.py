@@ -67,7 +67,7 @@ class Lima:
         label = directory.read_label()
         if label and directory.is_ready():
             return Instance(name, Status.RUNNING, label)
-        if not label and (self._is_claimed(name) or directory.has_foreign_label()):
+        if not label and self._is_unfinished(name):
             return Instance(name, Status.INCOMPLETE, None)
         found = self._limactl.entries(name)
         return self._instance(found[0]) if found else Instance(name, Status.BROKEN, label, "Lima does not know it")
@@ -192,7 +192,7 @@ class Lima:
         name = str(entry["name"])
         directory = self._directory(name)
         label = directory.read_label()
-        if label is None and (self._is_claimed(name) or directory.has_foreign_label()):
+        if label is None and self._is_unfinished(name):
             return Instance(name, Status.INCOMPLETE, None)
         status = _status(entry)
         if status is Status.STARTING and directory.is_ready():
@@ -210,6 +210,11 @@ class Lima:
 
     def _is_claimed(self, name: str) -> bool:
         return os.path.exists(self._claim_path(name))
+
+    def _is_unfinished(self, name: str) -> bool:
+        """Whether an instance without a label is one that we began to make: ours by prefix, not by a name that looks so."""
+        carried = self._directory(name).carried_prefix()
+        return self._is_claimed(name) or (bool(carried) and carried == self._settings.instance_prefix)
 
     def _unclaim(self, name: str) -> None:
         remove_file(self._claim_path(name))

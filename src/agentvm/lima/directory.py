@@ -9,7 +9,7 @@ import os
 from typing import NamedTuple
 
 from agentvm.errors import Error
-from agentvm.label import LARGEST, dump_label, load_label
+from agentvm.label import LARGEST, carried_prefix, dump_label, load_label
 from agentvm.model import Host, Label
 from agentvm.state import remove_file, write_atomically
 
@@ -57,9 +57,9 @@ class Directory(NamedTuple):
     def read_label(self) -> Label | None:
         return load_label(self._read(_LABEL), os.path.basename(self.path))
 
-    def has_foreign_label(self) -> bool:
-        """Whether it carries the label of the instance that it was cloned from."""
-        return bool(self._read(_LABEL)) and self.read_label() is None
+    def carried_prefix(self) -> str:
+        """The prefix in its label, also when that is the label of the instance that it was cloned from."""
+        return carried_prefix(self._read(_LABEL))
 
     def write_label(self, label: Label) -> None:
         write_atomically(os.path.join(self.path, _LABEL), dump_label(label))

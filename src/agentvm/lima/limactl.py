@@ -42,7 +42,12 @@ class Limactl:
             return self.entries(*whole) if whole else []
         if done.status != 0 and b"unmatched instances" not in done.stderr:
             raise self.failure("list", done)
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
+        try:
+            return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
+        except ValueError:
+            raise Error(
+                "limactl list did not print whole JSON.", "Try again; `agentvm doctor` looks for causes."
+            ) from None
 
     def create(self, name: str, document: bytes) -> None:
         self._do("create", name, "--name", name, "--set", ".mounts = []", "-", timeout=_COPY, stdin=document)
