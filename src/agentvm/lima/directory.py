@@ -113,12 +113,15 @@ class Directory(NamedTuple):
         return content if len(content) <= LARGEST else b""
 
     def _answers(self, name: str) -> bool:
-        import socket
+        # What `socket` is made of: importing that would cost a warm run a fifth of Python's own start.
+        import _socket
 
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
             probe.settimeout(2)
-            try:
-                probe.connect(os.path.join(self.path, name))
-            except OSError:
-                return False
+            probe.connect(os.path.join(self.path, name))
+        except OSError:
+            return False
+        finally:
+            probe.close()
         return True
