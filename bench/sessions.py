@@ -3,8 +3,7 @@
     cd PROJECT && python3 bench/sessions.py [ROUNDS] -- PROGRAM…
 
 PROGRAM… starts agentvm (by default `agentvm`); run it in a project whose VM is there. Each round takes one of each, so
-that what else the machine does falls on all alike. A row that stops agentvm right before ssh (an `ssh` that does nothing
-comes first on its PATH) tells what agentvm itself takes.
+that what else the machine does falls on all alike. The first row is what agentvm itself takes before it starts ssh.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+BARE, LIMACTL = "bare Python", "limactl shell"
 Case = tuple[Sequence[str], Mapping[str, str]]
 
 
@@ -32,27 +32,43 @@ def main(argv: list[str]) -> None:
         "instance"
     ]
     with tempfile.TemporaryDirectory(prefix="agentvm-bench-") as scratch:
-        results = measure(cases(program, name, Path(scratch)), rounds)
-    show(results, rounds)
+        before = measure_until_ssh(program, Path(scratch), rounds)
+        results = measure(cases(program, name), rounds)
+    show({"agentvm, until ssh starts": before, **results}, rounds)
 
 
-def cases(program: Sequence[str], name: str, scratch: Path) -> dict[str, Case]:
-    """The command of each row. The stand-in for ssh is `true` itself: a script would have to be interpreted."""
+def cases(program: Sequence[str], name: str) -> dict[str, Case]:
     home = Path(os.path.realpath(os.environ.get("LIMA_HOME") or os.path.expanduser("~/.lima")))
     shared = ["-o", "LogLevel=ERROR", "-o", f"ControlPath={home / name / 'avm.sock'}", "-o", "ControlMaster=no"]
+    raw = ["ssh", "-F", str(home / name / "ssh.config"), *shared, f"lima-{name}", "true"]
     python = shutil.which("python3", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin") or sys.executable
-    (scratch / "ssh").symlink_to(shutil.which("true") or "/bin/true")
-    without_ssh = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}"}
     return {
-        "bare Python": ([python, "-I", "-S", "-c", "pass"], os.environ),
-        "agentvm shell -- true, up to ssh": ([*program, "shell", "--", "true"], without_ssh),
-        "raw ssh, shared connection": (
-            ["ssh", "-F", str(home / name / "ssh.config"), *shared, f"lima-{name}", "true"],
-            os.environ,
-        ),
-        "limactl shell": (["limactl", "shell", "--workdir", "/", name, "true"], os.environ),
+        BARE: ([python, "-I", "-S", "-c", "pass"], os.environ),
+        "raw ssh, shared connection": (raw, os.environ),
+        LIMACTL: (["limactl", "shell", "--workdir", "/", name, "true"], os.environ),
         "agentvm shell -- true": ([*program, "shell", "--", "true"], os.environ),
     }
+
+
+def measure_until_ssh(program: Sequence[str], scratch: Path, rounds: int) -> list[float]:
+    """Milliseconds from the start of agentvm to that of its ssh, which is here a script that tells the time.
+
+    What the script itself takes until it tells is measured too, in the same rounds, and its median taken away.
+    """
+    ssh = scratch / "ssh"
+    ssh.write_text("#!/bin/sh\nexec date +%s%N\n")
+    ssh.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}"}
+    pairs = [(tell(["ssh"], environment), tell([*program, "shell", "--", "true"], environment)) for _ in range(rounds)]
+    own = statistics.median(script for script, _ in pairs)
+    return [whole - own for _, whole in pairs]
+
+
+def tell(argv: Sequence[str], environment: Mapping[str, str]) -> float:
+    """Milliseconds until a program tells the time (in nanoseconds)."""
+    start = time.time_ns()
+    said = subprocess.run(argv, env=dict(environment), check=True, stdin=subprocess.DEVNULL, capture_output=True).stdout
+    return (int(said) - start) / 1e6
 
 
 def measure(rows: Mapping[str, Case], rounds: int) -> dict[str, list[float]]:
@@ -68,7 +84,7 @@ def measure(rows: Mapping[str, Case], rounds: int) -> dict[str, list[float]]:
 
 
 def show(results: Mapping[str, list[float]], rounds: int) -> None:
-    bare, limactl = (statistics.median(results[name]) for name in ("bare Python", "limactl shell"))
+    bare, limactl = (statistics.median(results[name]) for name in (BARE, LIMACTL))
     print(f"{rounds} rounds, medians\n")
     print(f"{'':<34}{'ms':>8}{'x bare Python':>16}{'x limactl shell':>17}")
     for name, times in results.items():
