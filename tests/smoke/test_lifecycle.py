@@ -159,11 +159,12 @@ def test_ctrl_c_reaches_the_program(computer: Computer, project: Path) -> None:
 
 
 def test_ctrl_z_and_fg_under_an_interactive_shell(computer: Computer, project: Path) -> None:
-    script = "echo rea''dy; read x; echo got-$x"
+    script = 'echo rea""dy; read x; echo got-$x'
     command = shlex.join([*program(), "shell", "--", "sh", "-c", script])
-    with terminal(["bash", "--norc", "--noprofile", "-i"], project, computer.environment) as user:
+    environment = computer.environment | {"PS1": "prompt> "}
+    with terminal(["bash", "--norc", "--noprofile", "-i"], project, environment) as user:
         user.type(command.encode() + b"\r")
-        user.expect(b"\nready")
+        user.expect(b"ready")
         user.type(b"\x1a")
         user.expect(b"Stopped")
         user.type(b"echo in-$((40+2))-between\r")
@@ -172,6 +173,7 @@ def test_ctrl_z_and_fg_under_an_interactive_shell(computer: Computer, project: P
         user.expect(b"sh -c")
         user.type(b"hello\r")
         user.expect(b"got-hello")
+        user.expect(b"prompt> ")
         user.type(b"echo status-$?-\r")
         user.expect(b"status-0-")
         user.type(b"exit\r")
