@@ -56,6 +56,9 @@ def build_script(sharing: Sharing, program: Program, attachment: Attachment) -> 
     """The whole script. Raises UsageError when it is too large to travel, which only long arguments can make it."""
     parts = [
         _FUNCTIONS,
+        _LINK_KEYS if sharing.keys_shared else "",
+        _PUT if any(file.content is not None for file in sharing.files) else "",
+        _INSTALL if program.agent else "",
         *(f"link {quote(link.target)} {quote(link.path)}" for link in sharing.links),
         *(f"unlink_from {quote(link.target)} {quote(link.path)}" for link in sharing.unlinked),
         _keys(sharing.keys, sharing.keys_shared),
@@ -151,15 +154,6 @@ link() {{
     mkdir -p "${{path%/*}}" && ln -sfn "$1" "$path"
 }}
 unlink_from() {{ [ -h "$HOME/$2" ] && [ "$(readlink "$HOME/$2")" = "$1" ] && rm -f "$HOME/$2"; }}
-link_keys() {{
-    unlink_keys "$1" "$2" gone
-    [ -d "$HOME/$2" ] || mkdir -m 700 "$HOME/$2"
-    for file in "$1"/* "$1"/.[!.]*; do
-        name=${{file##*/}}
-        case $name in authorized_keys* | environment | rc) continue ;; esac
-        [ ! -e "$file" ] || [ -e "$HOME/$2/$name" ] || ln -s "$file" "$HOME/$2/$name"
-    done
-}}
 unlink_keys() {{
     for file in "$HOME/$2"/* "$HOME/$2"/.[!.]*; do
         [ -h "$file" ] || continue
@@ -167,7 +161,32 @@ unlink_keys() {{
         case $(readlink "$file") in "$1"/*) rm -f "$file" ;; esac
     done
 }}
-put() {{
+drop() {{
+    path=$HOME/$1 kept=$state/synced/$1
+    [ -e "$kept" ] || return 0
+    if cmp -s "$kept" "$path"; then
+        rm -f "$path"
+    elif [ -e "$path" ]; then
+        say "~/$1 was changed in this VM since it was copied; it stays there"
+    fi
+    rm -f "$kept" "$kept.sum"
+}}"""
+
+# Each of these is only sent when something calls it: the guest's sh reads every byte at every start.
+
+_LINK_KEYS = """\
+link_keys() {
+    unlink_keys "$1" "$2" gone
+    [ -d "$HOME/$2" ] || mkdir -m 700 "$HOME/$2"
+    for file in "$1"/* "$1"/.[!.]*; do
+        name=${file##*/}
+        case $name in authorized_keys* | environment | rc) continue ;; esac
+        [ ! -e "$file" ] || [ -e "$HOME/$2/$name" ] || ln -s "$file" "$HOME/$2/$name"
+    done
+}"""
+
+_PUT = """\
+put() {
     path=$HOME/$1 kept=$state/synced/$1 digest=
     [ -f "$kept.sum" ] && read -r digest <"$kept.sum"
     [ "$digest" = "$2" ] && cmp -s "$kept" "$path" && return
@@ -186,17 +205,9 @@ put() {{
             cp "$new" "$new.copy" && mv -f "$new" "$kept" && mv -f "$new.copy" "$path" &&
             printf '%s\\n' "$2" >"$kept.sum"
     ) || say "~/$1 could not be written in this VM"
-}}
-drop() {{
-    path=$HOME/$1 kept=$state/synced/$1
-    [ -e "$kept" ] || return 0
-    if cmp -s "$kept" "$path"; then
-        rm -f "$path"
-    elif [ -e "$path" ]; then
-        say "~/$1 was changed in this VM since it was copied; it stays there"
-    fi
-    rm -f "$kept" "$kept.sum"
-}}
+}"""
+
+_INSTALL = f"""\
 installed() {{
     if [ -x "$npm/bin/$1" ]; then [ -e "$state/proved/$1" ]; else command -v "$1" >/dev/null; fi
 }}
@@ -234,13 +245,19 @@ custom_install() {{
 }}"""
 
 # A shell stays as the parent, so that a program that a signal ended gives 128 + its number and not ssh's 255.
-# Until that starts, a signal ends the shell: ignored, it would be lost.
+# Until that starts, a signal ends the shell: ignored, it would be lost. The file with its process id is removed by a
+# later session, a few dozen at once: `rm` is a process, and this one only needs the shell's own commands.
 _RUN_PIPED = """\
-trap 'rm -f "$state/run/{token}"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-mkdir -p "$state/run" && echo $$ >"$state/run/{token}"
+[ -d "$state/run" ] || mkdir -p "$state/run"
+echo $$ >"$state/run/{token}"
+set -- "$state"/run/*
+[ $# -lt 64 ] || for file; do
+    read -r pid <"$file"
+    kill -0 "$pid" 2>/dev/null || rm -f "$file"
+done
 trap : HUP INT QUIT TERM
 {words}
 exit $?"""

@@ -224,7 +224,18 @@ def test_a_signal_reaches_the_program_and_its_children(guest: Guest, shared: Pat
         assert process.stdout.readline() == b"ready\n"
         subprocess.run([*guest.shell, "-c", signal_script(TOKEN, name)], env=guest.environment, check=True)
         assert process.wait(10) == status
-    assert not (guest.home / ".local/state/agentvm/run" / TOKEN).exists()
+
+
+def test_what_tells_a_sessions_processes_is_removed_by_a_later_one(guest: Guest, shared: Path) -> None:
+    """A few dozen at once, and never that of a session that still runs."""
+    run = guest.home / ".local/state/agentvm/run"
+    run.mkdir(parents=True)
+    for number in range(70):
+        (run / f"over-{number}").write_text("4194304\n")
+    (run / "running").write_text(f"{os.getpid()}\n")
+    assert guest.run(script(shared)).returncode == 0
+    assert {file.name for file in run.iterdir()} <= {"running", TOKEN}
+    assert (run / "running").exists()
 
 
 def test_a_signal_for_a_session_that_is_over(guest: Guest, shared: Path) -> None:
