@@ -79,7 +79,7 @@ class Fake:
             names = sorted(os.listdir(self._directory))
         except FileNotFoundError:
             return ()
-        places = (self._place(name) for name in names if name != "bin")
+        places = (self._place(name) for name in names if name != "bin" and not name.startswith("."))
         return tuple(self._instance(place) for place in places if os.path.isdir(place.path))
 
     def create(self, spec: InstanceSpec, template: str) -> None:
@@ -179,8 +179,11 @@ class Fake:
         place = self._place(spec.name)
         if os.path.exists(place.path):
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
-        make_private_directory(place.path)
-        place.write("making", spec.prefix.encode())
+        # It appears with the word whose it is, as Lima's do.
+        hidden = self._place(f".{spec.name}.{os.getpid()}")
+        make_private_directory(hidden.path)
+        hidden.write("making", spec.prefix.encode())
+        os.rename(hidden.path, place.path)
         return place
 
     def _finish(self, place: _Place, label: Label) -> None:
