@@ -6,11 +6,14 @@ stages use the same project's VM. Seven boots.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -274,10 +277,15 @@ def _mount_type(computer: Computer, project: Path) -> str:
 
 
 def _expected_mount_type(computer: Computer) -> str:
-    """virtiofs where Lima finds a virtiofsd: this home's, or the system's."""
-    own = computer.home / ".local/share/qemu/vhost-user"
-    places = (own, Path("/usr/share/qemu/vhost-user"))
-    return "virtiofs" if any(list(place.glob("*virtiofsd*.json")) for place in places) else "9p"
+    """virtiofs where Lima finds a virtiofsd, for this home or the whole system. QEMU's old one, without --version, is none."""
+    places = (computer.home / ".local/share/qemu/vhost-user", Path("/usr/share/qemu/vhost-user"))
+    found = [json.loads(path.read_text())["binary"] for place in places for path in place.glob("*virtiofsd*.json")]
+    usable = [binary for binary in found if shutil.which(binary) and _succeeds(binary, "--version")]
+    return "virtiofs" if usable or sys.platform == "darwin" else "9p"
+
+
+def _succeeds(*words: str) -> bool:
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0
 
 
 def _user_without_virtiofs(computer: Computer) -> Computer:
