@@ -277,7 +277,7 @@ def _mount_type(computer: Computer, project: Path) -> str:
 
 
 def _expected_mount_type(computer: Computer) -> str:
-    """virtiofs where Lima finds a virtiofsd, for this home or the whole system. QEMU's old one, without --version, is none."""
+    """virtiofs where Lima finds a virtiofsd, for this home or the whole system. QEMU's old one needs root and is none."""
     places = (computer.home / ".local/share/qemu/vhost-user", Path("/usr/share/qemu/vhost-user"))
     found = [json.loads(path.read_text())["binary"] for place in places for path in place.glob("*virtiofsd*.json")]
     usable = [binary for binary in found if shutil.which(binary) and _succeeds(binary, "--version")]
