@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentvm.errors import Error
@@ -56,15 +57,8 @@ def run(
     import subprocess
 
     words = argv if held is None else (sys.executable, "-I", "-S", "-c", _HOLDER, str(held), *argv)
-    with _start(words, environment, directory, subprocess.PIPE, held=held) as process:
-        try:
-            stdout, stderr = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
-        except BaseException:
-            _end(process)
-            raise
+    with _start(words, environment, directory, subprocess.PIPE, held=held) as process, _limited(process, argv, timeout):
+        stdout, stderr = process.communicate(stdin, timeout)
     return Completed(process.returncode, stdout, stderr)
 
 
@@ -84,18 +78,13 @@ def stream(
     assert process.stdin
     assert process.stdout
     deadline = time.monotonic() + timeout
-    try:
+    with _limited(process, argv, timeout):
         threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True).start()
         with process.stdout:
             while data := _read(process.stdout.fileno(), deadline):
                 output(data)
-        return process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
-    except BaseException:
-        _end(process)
-        raise
+        process.wait(max(0.0, deadline - time.monotonic()))
+    return process.returncode
 
 
 def _read(descriptor: int, deadline: float) -> bytes:
@@ -115,15 +104,9 @@ def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> 
     """Run a program that puts itself into the background, and return its exit status. It keeps no stream of ours."""
     import subprocess
 
-    with _start(argv, environment, None, subprocess.DEVNULL, subprocess.DEVNULL) as process:
-        try:
-            process.communicate(b"", timeout)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            raise TooSlow(f"`{argv[0]}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
-        except BaseException:
-            _end(process)
-            raise
+    nowhere = subprocess.DEVNULL
+    with _start(argv, environment, None, nowhere, nowhere) as process, _limited(process, argv, timeout):
+        process.communicate(b"", timeout)
     return process.returncode
 
 
@@ -189,6 +172,21 @@ def _feed(pipe: object, content: bytes) -> None:
     assert isinstance(pipe, io.BufferedIOBase)
     with contextlib.suppress(BrokenPipeError), pipe:
         pipe.write(content)
+
+
+@contextmanager
+def _limited(process: subprocess.Popen[bytes], argv: Sequence[str], timeout: float) -> Iterator[None]:
+    """End the process when its time runs out, or when anything else comes between, like Ctrl-C."""
+    import subprocess
+
+    try:
+        yield
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+    except BaseException:
+        _end(process)
+        raise
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
