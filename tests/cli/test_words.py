@@ -168,3 +168,9 @@ def test_a_shim_can_be_bypassed(world: World) -> None:
     )
     assert shown.stdout == b"the host\n"
     assert world.json("list")["instances"] == []
+
+
+def test_doctor_does_not_show_what_may_hold_a_token(ready: World) -> None:
+    done = ready.run("doctor", AGENTVM_CODEX_INSTALL_CMD="install --token=s3cret")
+    assert "s3cret" not in done.out + done.err
+    assert "(set)" in done.out

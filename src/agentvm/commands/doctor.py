@@ -12,7 +12,7 @@ from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Finding, Status
 from agentvm.plan import newest_golden
-from agentvm.settings import SETTINGS
+from agentvm.settings import SETTINGS, Setting
 from agentvm.sharing import plan_sharing
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
@@ -34,10 +34,15 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
 
 
 def _settings(context: Context) -> str:
-    values = ((setting, getattr(context.settings, setting.name)) for setting in SETTINGS)
-    return table(
-        [(s.variable, str(int(v) if isinstance(v, bool) else v), context.settings.sources[s.name]) for s, v in values]
-    )
+    return table([(s.variable, _value(context, s), context.settings.sources[s.name]) for s in SETTINGS])
+
+
+def _value(context: Context, setting: Setting) -> str:
+    """As people write it. A command may have a token in it, and doctor's output is pasted into reports."""
+    value = getattr(context.settings, setting.name)
+    if setting.name.endswith("_install_cmd"):
+        return "(set)" if value else ""
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _manifest(context: Context) -> Finding:
