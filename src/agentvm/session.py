@@ -226,7 +226,7 @@ npm_install() {{
     say "installing $2 with npm, once for this VM"
     npm install -g --prefix "$npm" --no-audit --no-fund --loglevel=error --allow-scripts={_ALLOWED} "$2@latest" ||
         die "npm could not install $2 (see above); the next run tries again"
-    "$npm/bin/$1" --version 2>/dev/null ||
+    "$npm/bin/$1" --version >/dev/null 2>&1 ||
         {{ [ -n "$3" ] && (cd "$npm/lib/node_modules/$2" && node "$3") && "$npm/bin/$1" --version; }} ||
         die "$2 was installed, but '$1 --version' does not run; the next run tries again"
     : >"$state/proved/$1"
