@@ -13,7 +13,7 @@ from agentvm.label import LARGEST, dump_label
 from agentvm.lima.directory import Directory, lima_home
 from agentvm.model import Host, InstanceSpec, Label, Role
 
-LABEL = Label(InstanceSpec("p-web", "p", Role.PROJECT, "/work/web"), 0)
+LABEL = Label(InstanceSpec("p-web", "p", Role.PROJECT, "/w/web"), 0)
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from agentvm.lima.template import (
 )
 from agentvm.model import Mount, Resources
 
-WORK = Mount("/work/web", "/work/web", True)
+WORK = Mount("/w/web", "/w/web", True)
 
 
 @pytest.mark.parametrize(
-    "path", ["/work/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{a}", "/#", "/*"]
+    "path", ["/w/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{a}", "/#", "/*"]
 )
 def test_paths_that_lima_carries(path: str) -> None:
     check_mount(Mount(path, path, True))
@@ -50,7 +50,7 @@ def test_paths_that_lima_can_not_carry(path: str, what: str, side: str) -> None:
     assert caught.value.hint.startswith("Rename the directory")
 
 
-@pytest.mark.parametrize("point", ["/work/web", "/home/x/.claude", "/a-b_c.d/0"])
+@pytest.mark.parametrize("point", ["/w/web", "/home/x/.claude", "/a-b_c.d/0"])
 def test_a_plain_place_is_its_own(point: str) -> None:
     assert lima_point(Mount("/x", point, True)) == point
 
@@ -89,7 +89,7 @@ def test_an_edit_sets_exactly_these_mounts() -> None:
     cache = {"cache": "mmap"}
     assert found == {
         ".mounts": [
-            {"location": "/work/web", "mountPoint": "/work/web", "writable": True, "9p": cache},
+            {"location": "/w/web", "mountPoint": "/w/web", "writable": True, "9p": cache},
             {
                 "location": "/h/ü b",
                 "mountPoint": lima_point(Mount("", "/h/ü b", False)),

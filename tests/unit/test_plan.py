@@ -31,8 +31,8 @@ from agentvm.plan import (
 )
 
 PREFIX = "p"
-WORK, GH = Mount("/work/web", "/work/web", True), Mount("/h/.config/gh", "/h/.config/gh", False)
-WANTED = InstanceSpec("p-web", PREFIX, Role.PROJECT, "/work/web", mounts=(WORK, GH))
+WORK, GH = Mount("/w/web", "/w/web", True), Mount("/h/.config/gh", "/h/.config/gh", False)
+WANTED = InstanceSpec("p-web", PREFIX, Role.PROJECT, "/w/web", mounts=(WORK, GH))
 NAME = WANTED.name
 BASE = InstanceSpec("p-base", PREFIX, Role.BASE)
 FIRST = InstanceSpec("p-base-g1", PREFIX, Role.GOLDEN, generation=1)
@@ -87,7 +87,7 @@ def test_a_project_with_other_mounts_keeps_its_disk_and_its_generation(status: S
         ({"mounts": (WORK,)}, "newly shared: /h/.config/gh"),
         ({"mounts": (WORK, GH, Mount("/h/.ssh", "/h/.ssh", False))}, "no longer shared: /h/.ssh"),
         ({"resources": Resources(cpus=8)}, "other resources"),
-        ({"mounts": ()}, "newly shared: /work/web, /h/.config/gh"),
+        ({"mounts": ()}, "newly shared: /w/web, /h/.config/gh"),
     ],
 )
 def test_a_change_says_what_it_changes(have: dict[str, object], why: str) -> None:
@@ -102,8 +102,8 @@ def test_a_mount_that_becomes_writable_is_a_change() -> None:
 
 
 def test_an_instance_of_another_project_is_left_alone() -> None:
-    with pytest.raises(Error, match="another project, /work/other"):
-        plan_project(WANTED, instance(WANTED._replace(project="/work/other")), GOLDEN)
+    with pytest.raises(Error, match="another project, /w/other"):
+        plan_project(WANTED, instance(WANTED._replace(project="/w/other")), GOLDEN)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_refused(directory: str, reason: str) -> None:
     "directory",
     [
         "/tmp/x",
-        "/opt/work/web",
+        "/opt/w/web",
         "/srv/web",
         "/usr/local/src/web",
         "/usr/src/linux",
@@ -238,13 +238,13 @@ def test_a_list_without_a_repository_is_not_enough(home: Path, linked: Path) -> 
 @pytest.mark.parametrize(
     ("path", "slug"),
     [
-        ("/work/web", "-web-"),
-        ("/work/My Web App!", "-my-web-app-"),
-        ("/work/a_very_long_name_of_a_project", "-a-very-long-name-of-"),
-        ("/work/nineteen-letters-xy-z", "-nineteen-letters-xy-"),
-        ("/work/日本", "-"),
-        ("/work/--a--", "-a-"),
-        ("/work/caf\udcc3", "-caf-"),
+        ("/w/web", "-web-"),
+        ("/w/My Web App!", "-my-web-app-"),
+        ("/w/a_very_long_name_of_a_project", "-a-very-long-name-of-"),
+        ("/w/nineteen-letters-xy-z", "-nineteen-letters-xy-"),
+        ("/w/日本", "-"),
+        ("/w/--a--", "-a-"),
+        ("/w/caf\udcc3", "-caf-"),
     ],
 )
 def test_names_are_readable(path: str, slug: str) -> None:
@@ -258,7 +258,7 @@ def test_names_are_of_the_whole_path() -> None:
 
 @given(st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"])))
 def test_any_directory_gets_a_name_that_lima_takes(directory: str) -> None:
-    name = instance_name("p", f"/work/{directory}")
+    name = instance_name("p", f"/w/{directory}")
     assert re.fullmatch(r"p(-[a-z0-9]+)+", name)
     assert len(name) <= len("p-") + 20 + len("-12345678")
 

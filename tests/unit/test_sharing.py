@@ -11,7 +11,7 @@ from agentvm.project import Project
 from agentvm.settings import read_settings
 from agentvm.sharing import LARGEST_FILE, Link, Sharing, SyncedFile, plan_sharing
 
-PROJECT = Project("/work/web")
+PROJECT = Project("/w/web")
 
 
 def plan(host: Host, project: Project = PROJECT, **toggles: str) -> Sharing:
@@ -25,7 +25,7 @@ def files(sharing: Sharing) -> dict[str, str | None]:
 def test_what_is_shared_by_default(host: Host) -> None:
     sharing, home = plan(host), host.home
     assert set(sharing.mounts) == {
-        Mount("/work/web", "/work/web", True),
+        Mount("/w/web", "/w/web", True),
         Mount(f"{home}/.claude", f"{home}/.claude", True),
         Mount(f"{home}/.codex", f"{home}/.codex", True),
         Mount(f"{home}/.config/opencode", f"{home}/.config/opencode", True),
@@ -65,8 +65,8 @@ def test_each_shared_directory_is_mounted(host: Host, toggles: dict[str, str], n
 
 
 def test_the_repository_of_a_linked_work_tree(host: Host) -> None:
-    mounts = plan(host, Project("/work/side", "/work/main/.git")).mounts
-    assert Mount("/work/main/.git", "/work/main/.git", True) in mounts
+    mounts = plan(host, Project("/w/side", "/w/main/.git")).mounts
+    assert Mount("/w/main/.git", "/w/main/.git", True) in mounts
 
 
 def test_a_directory_that_is_a_link_is_mounted_at_its_own_name(host: Host, home: Path) -> None:
