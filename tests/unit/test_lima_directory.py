@@ -133,3 +133,22 @@ def test_configured_is_what_lima_would_take_for_an_instance(directory: Directory
     assert not directory.configured()
     (path / "lima.yaml").write_text("")
     assert directory.configured()
+
+
+@pytest.mark.parametrize(
+    ("log", "status"),
+    [
+        (b"", {}),
+        (b"no json\n", {}),
+        (b'{"status":{"running":true}}\n', {"running": True}),
+        (b'{"status":{"running":true}}\n{"status":{"exiting":true}}\n', {"exiting": True}),
+        (b'{"status":{"running":true}}\n{"status":"odd"}\n[1]\n{"sta', {"running": True}),
+        (b'{"status":{}}\n' * 100_000 + b'{"status":{"running":true}}\n', {"running": True}),
+    ],
+)
+def test_the_last_status_in_the_log_of_events(
+    directory: Directory, path: Path, log: bytes, status: dict[str, bool]
+) -> None:
+    assert directory.last_event() == {}
+    (path / "ha.stdout.log").write_bytes(log)
+    assert directory.last_event() == status

@@ -275,7 +275,7 @@ class Lima:
         done = self._limactl.start(name)
         if done.status == 0:
             return
-        event = self._last_event(name)
+        event = self._directory(name).last_event()
         if event.get("running") and not event.get("exiting"):
             self._report(f"Lima says that {name} is degraded: {'; '.join(map(str, event.get('errors') or []))}")
             return
@@ -288,7 +288,7 @@ class Lima:
         """Wait for an instance that somebody else started, or a run that was interrupted."""
         began = time.monotonic()
         deadline = began + float(self._settings.start_timeout)
-        while not self._last_event(name).get("running"):
+        while not self._directory(name).last_event().get("running"):
             if time.monotonic() > deadline:
                 raise Error(
                     f"{name} was started, but did not get ready in {self._settings.start_timeout} seconds.",
@@ -301,21 +301,6 @@ class Lima:
                     f"{name} stopped while it started.", f"Lima's log is {self._directory(name).log}; try again."
                 )
             time.sleep(1)
-
-    def _last_event(self, name: str) -> dict[str, Any]:
-        try:
-            with open(self._directory(name).events, "rb") as file:
-                lines = file.read().splitlines()
-        except OSError:
-            return {}
-        for line in reversed(lines):
-            try:
-                status = json.loads(line)["status"]
-            except (ValueError, KeyError, TypeError):
-                continue
-            if isinstance(status, dict):
-                return status
-        return {}
 
     def _connect(self, name: str) -> None:
         """Open the shared connection on which every session travels."""

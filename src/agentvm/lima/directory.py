@@ -6,7 +6,7 @@ The names are Lima's own (pkg/limatype/filenames). Reading them costs no process
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentvm.errors import Error
 from agentvm.label import LARGEST, carried_prefix, dump_label, load_label
@@ -39,11 +39,6 @@ class Directory(NamedTuple):
         return os.path.join(self.path, _MASTER)
 
     @property
-    def events(self) -> str:
-        """JSON lines; hostagent writes one at every change of its state."""
-        return os.path.join(self.path, "ha.stdout.log")
-
-    @property
     def log(self) -> str:
         return os.path.join(self.path, "ha.stderr.log")
 
@@ -63,6 +58,28 @@ class Directory(NamedTuple):
 
     def write_label(self, label: Label) -> None:
         write_atomically(os.path.join(self.path, _LABEL), dump_label(label))
+
+    def last_event(self) -> dict[str, Any]:
+        """The last status in the hostagent's log of events, such as {"running": True}; empty when there is none.
+
+        Each event repeats the status. A guest can make many of them, by opening ports, so only the end is read.
+        """
+        import json
+
+        try:
+            with open(os.path.join(self.path, "ha.stdout.log"), "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LARGEST))
+                lines = file.read(LARGEST).splitlines()
+        except OSError:
+            return {}
+        for line in reversed(lines):
+            try:
+                status = json.loads(line)["status"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            if isinstance(status, dict):
+                return status
+        return {}
 
     def mark_ready(self) -> None:
         write_atomically(os.path.join(self.path, _READY), self._boot())
