@@ -12,7 +12,6 @@ root's that contains the text ends with that status.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,8 +26,6 @@ from agentvm.state import make_private_directory, write_atomically
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-# A session with a terminal has one of its own, as its controlling terminal, like one that sshd starts.
-_WITH_TERMINAL = "import os,sys,fcntl,termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class _Place(NamedTuple):
@@ -134,7 +131,7 @@ class Fake:
         environment = {**self._environment(place), VARIABLE: session.script}
         argv: tuple[str, ...] = ("/bin/sh", "-c", session.script if session.open else STARTER)
         if session.terminal:
-            argv = (sys.executable, "-I", "-S", "-c", _WITH_TERMINAL, *argv)
+            argv = process.on_terminal(argv)
 
         def send(signal_name: str) -> bool:
             words = ("/bin/sh", "-c", signal_script(session.token, signal_name))

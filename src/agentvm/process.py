@@ -23,6 +23,11 @@ pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ,
     file_actions=[(os.POSIX_SPAWN_CLOSE, int(sys.argv[1]))], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 sys.exit(status if status >= 0 else 128 - status)"""
+_ON_TERMINAL = """\
+import os, sys, fcntl, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])"""
 _GRACE = 5.0
 """Seconds between asking a child to end and killing it."""
 
@@ -129,6 +134,14 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
         raise _missing(argv[0]) from None
     except OSError as problem:
         raise Error(f"{argv[0]} could not be started: {problem.strerror}.", "Try again.") from None
+
+
+def on_terminal(argv: Sequence[str]) -> tuple[str, ...]:
+    """The same program, an absolute path first, with its standard input as its controlling terminal, as sshd starts one.
+
+    It makes a session of its own, so it can't be spawned as the leader of a group.
+    """
+    return (sys.executable, "-I", "-S", "-c", _ON_TERMINAL, *argv)
 
 
 def _start(
