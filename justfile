@@ -14,6 +14,10 @@ agentvm-build:
 agentvm-test *arguments:
     python3 build.py test "$@"
 
+# The tests with the real agents, which it installs from npm.
+agentvm-agents *arguments:
+    python3 build.py agents "$@"
+
 # The tests on real Lima; only with AGENTVM_RUN_INTEGRATION_SMOKE=1.
 agentvm-integration-smoke *arguments:
     python3 build.py smoke "$@"

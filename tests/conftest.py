@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from agentvm.model import Host
+
+
+def pytest_configure() -> None:
+    """Children inherit ignored signals, as from nohup or a shell's `&`; then nothing could be interrupted or hung up."""
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

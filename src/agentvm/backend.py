@@ -16,6 +16,9 @@ from agentvm.model import Command, Finding, Instance, InstanceSpec, Session
 class Backend(Protocol):
     """Instances, by name. Failures are `agentvm.errors.Error`s that say what to do next."""
 
+    gateway: str
+    """The name under which a guest reaches this computer, its loopback interface too."""
+
     def validate(self, spec: InstanceSpec) -> None:
         """Raise UsageError if this backend could never carry `spec`: the name is too long, a path can't be mounted."""
 

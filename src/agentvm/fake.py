@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
+from agentvm.guest_shell import VARIABLE
 from agentvm.label import carried_prefix, dump_label, load_label
 from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
-from agentvm.session import STARTER, VARIABLE, signal_script
+from agentvm.session import STARTER, signal_script
 from agentvm.state import make_private_directory, write_atomically
 
 _LONGEST_NAME = 59
@@ -53,6 +54,8 @@ class _Place(NamedTuple):
 
 class Fake:
     """Instances in `directory`."""
+
+    gateway = "host.fake.internal"
 
     def __init__(self, host: Host, directory: str, prefix: str) -> None:
         self._host = host
@@ -129,6 +132,8 @@ class Fake:
     def session(self, name: str, session: Session) -> int:
         place = self._expect(name, Status.RUNNING)
         environment = {**self._environment(place), VARIABLE: session.script}
+        if session.agent:
+            environment["SSH_AUTH_SOCK"] = self._host.environment.get("SSH_AUTH_SOCK", "")
         argv: tuple[str, ...] = ("/bin/sh", "-c", session.script if session.open else STARTER)
         if session.terminal:
             argv = process.on_terminal(argv)

@@ -8,9 +8,12 @@ from contextlib import ExitStack, contextmanager
 from agentvm.apply import apply, make_locations
 from agentvm.context import Context
 from agentvm.errors import Error
-from agentvm.model import Instance, InstanceSpec, Role, Status
+from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name
+
+_LARGEST_ANSWER = 100_000
+"""Bytes."""
 
 
 @contextmanager
@@ -81,6 +84,37 @@ def base_spec(prefix: str) -> InstanceSpec:
 
 def snapshot_spec(prefix: str, generation: int) -> InstanceSpec:
     return InstanceSpec(golden_name(prefix, generation), prefix, Role.GOLDEN, generation=generation)
+
+
+def ask(context: Context, name: str, command: Command) -> tuple[str, ...]:
+    """The lines that a guest answers, as many as fit into a bound; none when it does not answer."""
+    said = bytearray()
+
+    def collect(data: bytes) -> None:
+        said.extend(data[: _LARGEST_ANSWER - len(said)])
+
+    try:
+        context.backend.run(name, command, collect)
+    except Error as problem:
+        context.console.detail(problem.message)
+    return tuple(said.decode(errors="replace").splitlines())
+
+
+def install_certificates(context: Context, actual: Instance, certificates: Certificates) -> None:
+    """Have the guest trust the certificates that the host's variables name, and none that they named before."""
+    known = context.state.certificates(actual.name)
+    mark = f"{actual.label.created if actual.label else 0} {certificates.digest}" if certificates.pem else ""
+    if known == mark:
+        return
+    from agentvm.certificates import installing
+
+    context.console.say("giving this VM the certificates that your environment names")
+    said: list[bytes] = []
+    if context.backend.run(actual.name, installing(certificates.pem), said.append) == 0:
+        context.state.remember_certificates(actual.name, mark)
+    else:
+        text = b"".join(said).decode(errors="replace").strip()
+        context.console.fail(f"they could not be installed, so the VM does without them: {text}")
 
 
 def init_base(context: Context) -> bool:

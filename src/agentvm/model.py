@@ -120,6 +120,35 @@ class Session(NamedTuple):
     """What the guest prints when Ctrl-Z stopped the program."""
     open: bool = False
     """The script holds no secret and may be on a command line: for a guest that isn't provisioned yet."""
+    agent: bool = False
+    """Forward the user's ssh agent for as long as the session lasts."""
+
+
+class Contribution(NamedTuple):
+    """What one room adds to a session: shell functions, the lines that call them, and what the user is told before it."""
+
+    functions: str = ""
+    lines: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+class Certificates(NamedTuple):
+    """Certificates of the host's that a guest shall trust."""
+
+    pem: str = ""
+    """Each certificate once, one after the other."""
+    digest: str = ""
+    """Of `pem`: tells whether a guest has it already. Empty without certificates."""
+    variables: tuple[str, ...] = ()
+    """Those that named a file with certificates."""
+    notices: tuple[str, ...] = ()
+
+
+class GitHub(NamedTuple):
+    """gh's logins in a guest; `hosts` are those that it has one for."""
+
+    hosts: tuple[str, ...] = ()
+    contribution: Contribution = Contribution()
 
 
 class Finding(NamedTuple):

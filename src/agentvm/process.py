@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentvm.errors import Error
@@ -28,6 +28,8 @@ import os, sys, fcntl, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])"""
+_LARGEST = 10_000_000
+"""Bytes that are collected of what a pending program says: it may be about a file that a guest wrote."""
 _GRACE = 5.0
 """Seconds between asking a child to end and killing it."""
 
@@ -136,6 +138,63 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
         raise Error(f"{argv[0]} could not be started: {problem.strerror}.", "Try again.") from None
 
 
+class Pending:
+    """A program that runs while agentvm does something else; what it says is collected by `finish`."""
+
+    def __init__(self, argv: Sequence[str], environment: Environment) -> None:
+        self._argv = argv
+        pipes = (os.pipe(), os.pipe())
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        self._said = {reader: bytearray() for reader, _ in pipes}
+        try:
+            self._pid = spawn(argv, environment, (nowhere, pipes[0][1], pipes[1][1]))
+        except BaseException:
+            self._close()
+            raise
+        finally:
+            for descriptor in (nowhere, pipes[0][1], pipes[1][1]):
+                os.close(descriptor)
+
+    def finish(self, timeout: float) -> Completed:
+        """Wait for its end. It is killed when it takes longer than so many seconds, or says too much, with an Error then, or when Ctrl-C comes between."""
+        try:
+            self._collect(time.monotonic() + timeout, timeout)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+            raise
+        finally:
+            self._close()
+            status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        stdout, stderr = self._said.values()
+        return Completed(status, bytes(stdout), bytes(stderr))
+
+    def _collect(self, deadline: float, timeout: float) -> None:
+        import select
+
+        waiting = set(self._said)
+        while waiting:
+            ready, _, _ = select.select(waiting, (), (), max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise _too_slow(self._argv, timeout)
+            for reader in ready:
+                data = os.read(reader, 65536)
+                self._said[reader] += data
+                if len(self._said[reader]) > _LARGEST:
+                    raise Error(f"`{' '.join(self._argv[:3])}` said more than {_LARGEST} bytes, so it was stopped.")
+                if not data:
+                    waiting.remove(reader)
+
+    def _close(self) -> None:
+        for reader in self._said:
+            os.close(reader)
+
+
+def begin(argv: Sequence[str], environment: Environment) -> Pending:
+    """Start a program whose output is wanted later, at the cost of a spawn alone. Raises Error if it isn't there."""
+    return Pending(argv, environment)
+
+
 def on_terminal(argv: Sequence[str]) -> tuple[str, ...]:
     """The same program, an absolute path first, with its standard input as its controlling terminal, as sshd starts one.
 
@@ -173,6 +232,10 @@ def _start(
         raise Error(f"{argv[0]} may not be run.", "Check its permissions.") from None
 
 
+def _too_slow(argv: Sequence[str], timeout: float) -> TooSlow:
+    return TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.")
+
+
 def _missing(program: str) -> Missing:
     return Missing(f"{program} was not found.", f"Install {program}, or put it on the PATH.")
 
@@ -196,7 +259,7 @@ def _limited(process: subprocess.Popen[bytes], argv: Sequence[str], timeout: flo
         yield
     except subprocess.TimeoutExpired:
         _end(process)
-        raise TooSlow(f"`{' '.join(argv[:3])}` did not end in {timeout:.0f} seconds, so it was stopped.") from None
+        raise _too_slow(argv, timeout) from None
     except BaseException:
         _end(process)
         raise

@@ -61,7 +61,8 @@ def is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def _reason_against(path: str, home: str) -> str:
+def system_reason(path: str, home: str) -> str:
+    """Why a directory can't be shown to a guest at its own place, whatever it is for; empty when it can."""
     if path in _HOLLOW or path.startswith("/home/") and path.count("/") == 2:
         return "it is a directory of the system, not of a project"
     if is_below(home, path):
@@ -72,6 +73,12 @@ def _reason_against(path: str, home: str) -> str:
         return "it belongs to the system, and the guest has its own"
     if is_below(path, "/run") and not is_below(path, "/run/media"):
         return "it is gone when the machine restarts"
+    return ""
+
+
+def _reason_against(path: str, home: str) -> str:
+    if reason := system_reason(path, home):
+        return reason
     for private in _PRIVATE:
         if is_below(path, os.path.join(home, private)):
             return f"~/{private} holds what must not be shared by accident"

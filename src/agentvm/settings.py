@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from agentvm.errors import UsageError
-from agentvm.model import Host
+from agentvm.model import Host, Mount
 
 _ON = frozenset(("1", "true", "yes", "on"))
 _OFF = frozenset(("0", "false", "no", "off"))
@@ -77,6 +77,12 @@ SETTINGS = (
     Setting("mount_gitconfig", toggle, "1", "copy ~/.gitconfig into the VM at each run"),
     Setting("mount_git_credentials", toggle, "1", "copy ~/.git-credentials into the VM at each run"),
     Setting("mount_ssh", toggle, "0", "share ~/.ssh (read-only): the VM can then use and copy your keys"),
+    Setting(
+        "ssh_agent",
+        toggle,
+        "0",
+        "forward the ssh agent: programs in the VM can use your keys while a session runs, and never copy them",
+    ),
     Setting("yolo", toggle, "0", "add the agent's own flag that lets it act without asking"),
     Setting("skip_auto_install", toggle, "0", "do not install a missing agent"),
     Setting("claude_install_cmd", str, "", "shell text that installs claude in the VM, instead of npm"),
@@ -97,8 +103,16 @@ SETTINGS = (
 )
 
 
+class ExtraMount(NamedTuple):
+    """A directory of the host that the user wants in every guest, under its own name."""
+
+    path: str
+    """Absolute and normal."""
+    writable: bool
+
+
 class Settings:
-    """The values of all settings, as attributes by their names. Immutable."""
+    """The values of all settings, as attributes by their names, and of the lists `mounts` and `pass_env`. Immutable."""
 
     __slots__ = ("_values", "sources")
     sources: dict[str, str]
@@ -126,8 +140,12 @@ def config_path(host: Host) -> str:
 def read_settings(host: Host) -> Settings:
     """All settings: from the environment first, then the user's config file. Raises UsageError that names the culprit."""
     path = config_path(host)
-    configured = _read_config(path)
-    values: dict[str, Any] = {}
+    table = _read_config(path)
+    values: dict[str, Any] = {
+        "mounts": parse_mounts(table.pop("mounts", []), host.home, path),
+        "pass_env": parse_pass_env(table.pop("pass_env"), path) if "pass_env" in table else (),
+    }
+    configured = _texts(table, path)
     sources: dict[str, str] = {}
     for setting in SETTINGS:
         text, source, culprit = setting.default, "default", setting.variable
@@ -143,16 +161,106 @@ def read_settings(host: Host) -> Settings:
     return Settings(values, sources)
 
 
-def _read_config(path: str) -> dict[str, str]:
+def parse_mounts(value: object, home: str, source: str) -> tuple[ExtraMount, ...]:
+    """The entries of `[[mounts]]` in the file `source`. Raises UsageError that names the entry and what is wrong in it."""
+    if not isinstance(value, list):
+        raise _wrong(source, 'mounts must be tables: write [[mounts]] and below it path = "/a/directory"')
+    found: list[ExtraMount] = []
+    for number, entry in enumerate(value, 1):
+        mount = _parse_mount(entry, home, f"{source}: mounts, entry {number}")
+        if mount.path in [other.path for other in found]:
+            raise _wrong(f"{source}: mounts, entry {number}", f"path={mount.path!r} is there twice")
+        found.append(mount)
+    return tuple(found)
+
+
+def _parse_mount(entry: object, home: str, place: str) -> ExtraMount:
+    if not isinstance(entry, dict):
+        raise _wrong(place, "must be a table with path and mode")
+    if unknown := sorted(set(entry) - {"path", "mode"}):
+        raise _wrong(place, f"there is no {unknown[0]!r}; there are path and mode")
+    path, mode = entry.get("path"), entry.get("mode", "ro")
+    if not isinstance(path, str) or not path.startswith(("/", "~/")) or not path.isprintable():
+        raise _wrong(place, f"path={path!r} is no path of a directory; write it like /a/directory or ~/directory")
+    if mode not in ("ro", "rw"):
+        raise _wrong(place, f"mode={mode!r} is neither 'ro' nor 'rw'")
+    absolute = os.path.join(home, path[2:].lstrip("/")) if path.startswith("~/") else path
+    return ExtraMount("/" + os.path.normpath(absolute).lstrip("/"), mode == "rw")
+
+
+def parse_pass_env(value: object, source: str) -> tuple[str, ...]:
+    """Names, and beginnings of names with `*` behind them. Raises UsageError that names the culprit."""
+    from agentvm.variables import is_name, is_never_pattern
+
+    if not isinstance(value, list):
+        raise _wrong(source, 'pass_env must be a list like ["NAME", "PREFIX_*"]')
+    for name in value:
+        if not isinstance(name, str) or not is_name(name.removesuffix("*")):
+            reason = "is not the name of a variable, nor the beginning of one with a * behind it"
+        elif is_never_pattern(name):
+            reason = "can't be passed: it is about the host, or agentvm sets it itself"
+        elif value.count(name) > 1:
+            reason = "is there twice"
+        else:
+            continue
+        raise _wrong(source, f"pass_env: {name!r} {reason}")
+    return tuple(value)
+
+
+def _wrong(place: str, what: str) -> UsageError:
+    return UsageError(f"{place}: {what}.", "Mend it there.")
+
+
+def check_extra(host: Host, mount: ExtraMount) -> Mount:
+    """The mount to make of it. Raises UsageError for a directory that is not there, or that no guest may see.
+
+    A link is refused since a guest may have made it, in a directory that it can write.
+    """
+    config, path = config_path(host), mount.path
+    if reason := _reason_against(host, path):
+        raise UsageError(f"{path} can't be mounted: {reason}.", f"Take it out of {config}.")
+    if not os.path.isdir(path):
+        what = "it is no directory" if os.path.lexists(path) else "it is not there"
+        raise UsageError(f"{path} can't be mounted: {what}.", f"Attach it, or take it out of {config}.")
+    if (real := os.path.realpath(path)) != path:
+        raise UsageError(f"{path} can't be mounted: a link leads to {real}.", f"Write that instead in {config}.")
+    return Mount(path, path, mount.writable)
+
+
+def _reason_against(host: Host, path: str) -> str:
+    from agentvm.project import is_below, system_reason
+
+    if reason := system_reason(path, host.home):
+        return reason
+    if is_below(path, os.path.join(host.home, ".ssh")):
+        return "it holds your ssh keys; AGENTVM_MOUNT_SSH=1 shares them"
+    for own in _own_directories(host):
+        if is_below(path, own) or is_below(own, path):
+            return f"agentvm keeps in {own} what no guest may change"
+    return ""
+
+
+def _own_directories(host: Host) -> tuple[str, ...]:
+    """Settings, state, code and VMs: who can write them can do all that the user can."""
+    places = (("CONFIG", ".config"), ("STATE", ".local/state"), ("CACHE", ".cache"), ("DATA", ".local/share"))
+    moved = (host.environment.get(f"XDG_{name}_HOME", "") for name, _ in places)
+    roots = (*(os.path.join(host.home, path) for _, path in places), *filter(os.path.isabs, moved))
+    return (os.path.join(host.home, ".lima"), *(os.path.join(os.path.normpath(root), "agentvm") for root in roots))
+
+
+def _read_config(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             import tomllib
 
-            table = tomllib.load(file)
+            return tomllib.load(file)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as problem:
         raise UsageError(f"{path} can't be read: {problem}", "Mend it, or move it away.") from None
+
+
+def _texts(table: Mapping[str, Any], path: str) -> dict[str, str]:
     known = {setting.name for setting in SETTINGS}
     for key, value in table.items():
         if key not in known:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import NamedTuple
 
-from agentvm.errors import Error
 from agentvm.model import Host, Mount
 from agentvm.project import Project, is_below
-from agentvm.settings import Settings
+from agentvm.settings import Settings, check_extra
 
-AGENT_DIRECTORIES = (".claude", ".codex", ".config/opencode")
-"""Below the home; always shared, writable: the agents keep their sessions and logins there."""
-GH_DIRECTORY = ".config/gh"
-SSH_DIRECTORY = ".ssh"
+CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
+"""Below the guest's home, and the host's if no variable names another place."""
+AGENT_DIRECTORIES = (CLAUDE, CODEX, OPENCODE)
+"""Always shared, writable: the agents keep their sessions and logins there."""
+_MOVED = {CLAUDE: "CLAUDE_CONFIG_DIR", CODEX: "CODEX_HOME", GH: "GH_CONFIG_DIR"}
+"""The variables by which a program finds its directory in another place."""
+GITCONFIG, GIT_CREDENTIALS = ".gitconfig", ".git-credentials"
+OPENCODE_LOGIN = ".local/share/opencode/auth.json"
 LARGEST_FILE = 60_000
 """Bytes. The copied files travel in one environment variable, which Linux limits to 131,071 bytes in all."""
 
@@ -44,32 +48,68 @@ class Sharing(NamedTuple):
     """The ssh directory: its files are linked one by one, since the guest keeps its own authorized_keys beside them."""
     keys_shared: bool
     files: tuple[SyncedFile, ...]
+    notices: tuple[str, ...] = ()
+    """What can't be shared, and why; a session goes on without it."""
 
 
 def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
-    """Decide it all, and read the files that are copied. Raises Error for one that is too big or can't be read."""
+    """Decide it all, and read the files that are copied. Raises UsageError for an entry of `[[mounts]]` that is refused."""
     agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES)
-    gh, ssh = _link(host, GH_DIRECTORY), _link(host, SSH_DIRECTORY)
+    gh, ssh, login = (
+        _link(host, GH),
+        _link(host, SSH),
+        Link(os.path.join(login_directory(host), "auth.json"), OPENCODE_LOGIN),
+    )
     mounts = [Mount(project.root, project.root, True)]
     if project.git_directory:
         mounts.append(Mount(project.git_directory, project.git_directory, True))
     mounts += (_mount(link, True) for link in agents)
+    mounts.append(Mount(login_directory(host), login_directory(host), True))
     mounts += (_mount(link, False) for link, on in ((gh, settings.mount_gh_config), (ssh, settings.mount_ssh)) if on)
+    mounts += (check_extra(host, extra) for extra in settings.mounts)
+    wanted = ((gh, settings.mount_gh_config), (login, os.path.lexists(login.target)))
+    read = (
+        _synced(host, GITCONFIG, settings.mount_gitconfig),
+        _synced(host, GIT_CREDENTIALS, settings.mount_git_credentials),
+    )
     return Sharing(
         mounts=_without_nested(tuple(mounts)),
-        links=agents + ((gh,) if settings.mount_gh_config else ()),
-        unlinked=() if settings.mount_gh_config else (gh,),
+        links=agents + tuple(link for link, on in wanted if on),
+        unlinked=tuple(link for link, on in wanted if not on),
         keys=ssh,
         keys_shared=settings.mount_ssh,
-        files=(
-            _synced(host, ".gitconfig", settings.mount_gitconfig),
-            _synced(host, ".git-credentials", settings.mount_git_credentials),
-        ),
+        files=tuple(file for file, _ in read),
+        notices=tuple(notice for _, notice in read if notice),
     )
 
 
+def config_directory(host: Host, path: str) -> str:
+    """Where a program keeps on the host what it has at `path` below the home of a guest."""
+    moved = host.environment.get(_MOVED.get(path, ""), "")
+    if os.path.isabs(moved) and not is_below(host.home, moved):
+        return moved
+    root, name = os.path.split(path)
+    configured = host.environment.get("XDG_CONFIG_HOME", "")
+    if root == ".config" and os.path.isabs(configured) and not is_below(host.home, configured):
+        return os.path.join(configured, name)
+    return os.path.join(host.home, path)
+
+
+def data_directory(host: Host) -> str:
+    data = host.environment.get("XDG_DATA_HOME", "")
+    return data if os.path.isabs(data) else os.path.join(host.home, ".local", "share")
+
+
+def login_directory(host: Host) -> str:
+    """A directory of agentvm's own with nothing in it but opencode's login.
+
+    Lima mounts directories only, and opencode's own one has a live database beside the login.
+    """
+    return os.path.join(data_directory(host), "agentvm", "opencode")
+
+
 def _link(host: Host, path: str) -> Link:
-    return Link(os.path.join(host.home, path), path)
+    return Link(config_directory(host, path), path)
 
 
 def _mount(link: Link, writable: bool) -> Mount:
@@ -81,40 +121,51 @@ def _without_nested(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     """Leave out what a mount before already shows at the same place, as with a project inside ~/.claude."""
     kept: list[Mount] = []
     for mount in sorted(mounts, key=lambda mount: mount.point):
-        if not any(_shows(outer, mount) for outer in kept):
+        around = [outer for outer in kept if is_below(mount.point, outer.point)]
+        if not around or not _shows(around[-1], mount):
             kept.append(mount)
     return tuple(kept)
 
 
 def _shows(outer: Mount, mount: Mount) -> bool:
+    """What is writable within what is not, or the other way round, is a mount of its own."""
+    if outer.writable != mount.writable:
+        return False
     below = is_below(mount.point, outer.point) and is_below(mount.location, outer.location)
     return below and os.path.relpath(mount.point, outer.point) == os.path.relpath(mount.location, outer.location)
 
 
-def _synced(host: Host, path: str, on: bool) -> SyncedFile:
-    return SyncedFile(path, _read(os.path.join(host.home, path)) if on else None)
-
-
-def _read(path: str) -> str | None:
+def _synced(host: Host, path: str, on: bool) -> tuple[SyncedFile, str]:
+    """The file, and what to say when the guest has to do without it."""
+    source = os.path.join(host.home, path)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        return SyncedFile(path, read_text(source, LARGEST_FILE) if on else None), ""
+    except ValueError as problem:
+        return SyncedFile(path, None), f"{source} is not copied into the VM: {problem}."
+
+
+def read_text(path: str, largest: int, *, follow: bool = True) -> str | None:
+    """A text file of the user's, or None if there is none. Raises ValueError with the reason why it can't be had.
+
+    What lies right inside a directory that guests can write is not to be followed: a guest may have made it a link.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except FileNotFoundError:
         return None
     except OSError as problem:
-        raise _unreadable(path, str(problem.strerror)) from None
+        if problem.errno == errno.ELOOP and not follow:
+            raise ValueError("it is a link, which a VM could have made") from None
+        raise ValueError(problem.strerror) from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _unreadable(path, "it is not a file")
-        content = os.read(descriptor, LARGEST_FILE + 1)
+            raise ValueError("it is not a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(largest + 1)
     finally:
         os.close(descriptor)
-    if len(content) > LARGEST_FILE:
-        raise _unreadable(path, f"it is larger than {LARGEST_FILE} bytes")
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
     if b"\0" in content:
-        raise _unreadable(path, "it holds a NUL, so it is not a text file")
+        raise ValueError("it holds a NUL, so it is not a text file")
     return os.fsdecode(content)
-
-
-def _unreadable(path: str, reason: str) -> Error:
-    name = "AGENTVM_MOUNT_GITCONFIG" if path.endswith(".gitconfig") else "AGENTVM_MOUNT_GIT_CREDENTIALS"
-    return Error(f"{path} can't be copied into the VM: {reason}.", f"Mend it, or leave it out with {name}=0.")

@@ -148,13 +148,29 @@ class State:
         except (OSError, ValueError):
             return 0
 
+    def remember_certificates(self, name: str, mark: str) -> None:
+        """Note which of the host's certificates an instance has, so that a warm run need not ask it."""
+        make_private_directory(self.directory)
+        write_atomically(self._certificates(name), mark.encode())
+
+    def certificates(self, name: str) -> str:
+        """The mark that was noted last; empty when none was."""
+        try:
+            with open(self._certificates(name), "rb") as file:
+                return file.read(200).decode(errors="replace")
+        except OSError:
+            return ""
+
     def forget(self, name: str) -> None:
-        """Remove the lock files of a deleted instance, by one who holds both locks."""
-        for kind in ("use", "change"):
+        """Remove the lock files and notes of a deleted instance, by one who holds both locks."""
+        for kind in ("certificates", "use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
 
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self.directory, self._waiting)
+
+    def _certificates(self, name: str) -> str:
+        return os.path.join(self.directory, f"{name}.certificates")
 
     @property
     def _sessions(self) -> str:

@@ -3,10 +3,16 @@
 A program with a terminal gets one of its own, and agentvm carries bytes between the two. So the user's terminal is
 restored whatever happens to the program, its window size is followed, and Ctrl-Z can suspend agentvm: while it is
 suspended nobody reads the keyboard. (A shared ssh connection would: its master holds the terminal and reads on.)
+
+At every end, and while it is suspended, the terminal is as it was: its driver's settings, and the modes that the program
+set in it and did not reset. Only SIGKILL to agentvm itself leaves both as they are, since nothing can run then: the shell
+is without echo, and what `reset` (or `stty sane`, then Ctrl-J) mends is left to the user. The program ends all the same:
+its connection is gone.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -14,15 +20,15 @@ import signal
 import struct
 import termios
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from agentvm.modes import Modes
 
 Streams = tuple[int, int, int]
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _INPUT, _OUTPUT = 1, 2
 _GRACE = 5.0
 """Seconds that a program has to end after a signal before the connection to it is cut."""
-_SANE = b"\033[?1049l\033[?25h\033[?1000l\033[?1002l\033[?1003l\033[?1006l\033[?2004l\033[?1004l\033[<u\033[0m"
-"""Leaves the alternate screen, shows the cursor, ends mouse, paste and focus reports: what a lost program can't do."""
 
 
 class Guest(NamedTuple):
@@ -101,6 +107,8 @@ class _Direct:
             self._pid = self._guest.spawn(self._streams())
             self._loop()
         finally:
+            # Still with our handlers: a signal that ended agentvm here would leave the terminal as it is.
+            self._give_back()
             signal.set_wakeup_fd(before)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -112,12 +120,14 @@ class _Direct:
     def _streams(self) -> Streams:
         return (_STDIN, _STDOUT, _STDERR)
 
+    def _give_back(self) -> None:
+        """Leave the terminal as it was found."""
+
     def _loop(self) -> None:
         self._reap()
         while self._status is None:
             self._wait()
-            for number in self._arrived():
-                self._handle(number)
+            self._answer()
             self._cut_if_late()
 
     def _wait(self) -> None:
@@ -131,11 +141,14 @@ class _Direct:
         ready = dict.fromkeys(writable, _OUTPUT)
         return ready | {descriptor: _INPUT | ready.get(descriptor, 0) for descriptor in readable}
 
-    def _arrived(self) -> bytes:
+    def _answer(self) -> None:
+        """Do what the signals that arrived ask for."""
         try:
-            return os.read(self._wake, 512)
+            arrived = os.read(self._wake, 512)
         except BlockingIOError:
-            return b""
+            return
+        for number in arrived:
+            self._handle(number)
 
     def _handle(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -225,32 +238,32 @@ class _Lent(_Direct):
         self._mark = suspended
         self._held = b""
         """The end of the output that may be the beginning of the mark."""
+        self._modes = Modes()
+        self._taken = False
 
     def attend(self) -> int:
-        self._modes = termios.tcgetattr(_STDIN)
+        self._settings = termios.tcgetattr(_STDIN)
         self._master, self._slave = os.openpty()
-        termios.tcsetattr(self._slave, termios.TCSANOW, self._modes)
-        self._resize()
+        termios.tcsetattr(self._slave, termios.TCSANOW, self._settings)
         os.set_blocking(self._master, False)
         self._input = _Relay(_STDIN, self._master)
         self._output = _Relay(self._master, _STDOUT)
         try:
-            self._take()
-            status = super().attend()
-            self._drain()
+            return super().attend()
         finally:
-            self._give_back()
             os.close(self._master)
-        if status == 255:
-            _write(_SANE)
-        return status
 
     def _streams(self) -> Streams:
+        self._take()
+        self._resize()
         return (self._slave, self._slave, _STDERR)
 
     def _loop(self) -> None:
         os.close(self._slave)
         super()._loop()
+        while data := self._output.read():
+            self._show(data)
+        self._print(self._held)
 
     def _wait(self) -> None:
         interest = {self._wake: _INPUT}
@@ -258,7 +271,7 @@ class _Lent(_Direct):
             interest[self._master] = _INPUT
         if self._input.pending:
             interest[self._master] = interest.get(self._master, 0) | _OUTPUT
-        elif self._input.open:
+        elif self._input.open and self._taken:
             interest[_STDIN] = _INPUT
         ready = self._poll(interest, self._timeout())
         if _STDIN in ready:
@@ -271,7 +284,7 @@ class _Lent(_Direct):
     def _handle(self, number: int) -> None:
         if number == signal.SIGWINCH:
             self._resize()
-            os.kill(self._pid, signal.SIGWINCH)
+            self._tell()
         else:
             super()._handle(number)
 
@@ -281,28 +294,51 @@ class _Lent(_Direct):
         self._cut()
 
     def _show(self, data: bytes) -> None:
-        data, self._held = self._held + data, b""
-        while self._mark and (at := data.find(self._mark)) >= 0:
-            _write(data[:at])
-            data = data[at + len(self._mark) :]
+        pieces, self._held = split_at(self._mark, self._held + data)
+        self._print(pieces[0])
+        for piece in pieces[1:]:
             self._suspend()
-        keep = _overlap(data, self._mark)
-        _write(data[: len(data) - keep])
-        self._held = data[len(data) - keep :]
+            self._print(piece)
 
-    def _drain(self) -> None:
-        while data := self._output.read():
-            self._show(data)
-        _write(self._held)
+    def _print(self, data: bytes) -> None:
+        """What comes while the terminal is the shell's again is nobody's: agentvm was told to end while it was stopped."""
+        if self._taken:
+            _write(data)
+            self._modes.feed(data)
 
     def _suspend(self) -> None:
         """Stop as a local program would: the shell gets the terminal as it was, and `fg` goes on here."""
         self._give_back()
         os.kill(0, signal.SIGTSTP)
-        self._take()
-        self._resize()
-        os.kill(self._pid, signal.SIGWINCH)
-        self._input.pending += b"\n"
+        if self._come_back():
+            # The program in the guest believes that its modes are set. One that resets them itself when it is stopped
+            # left none, and sets them again itself; one that never knew is asked to draw by its window's size.
+            _write(self._modes.redo())
+            self._resize()
+            self._tell()
+            self._input.pending += b"\n"
+
+    def _come_back(self) -> bool:
+        """Take the terminal again, unless a signal ended the session meanwhile (`kill %1`): then it is the shell's.
+
+        In the background (`bg`), taking it stops agentvm once more. An end that was asked for interrupts that.
+        """
+        while True:
+            self._answer()
+            if self._asked:
+                return False
+            try:
+                self._take()
+                return True
+            except termios.error as problem:
+                if problem.args[0] != errno.EINTR:
+                    # The terminal is gone, or out of reach for ever.
+                    self._interrupt(signal.SIGHUP)
+
+    def _tell(self) -> None:
+        """The kernel tells nobody of a new size: the program's terminal is not its controlling one."""
+        if self._status is None:
+            os.kill(self._pid, signal.SIGWINCH)
 
     def _take(self) -> None:
         modes = termios.tcgetattr(_STDIN)
@@ -312,17 +348,19 @@ class _Lent(_Direct):
         modes[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.IEXTEN | termios.ISIG)
         modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(_STDIN, termios.TCSADRAIN, modes)
+        self._taken = True
 
     def _give_back(self) -> None:
-        try:
-            termios.tcsetattr(_STDIN, termios.TCSADRAIN, self._modes)
-        except termios.error:
-            # The terminal is gone: its window was closed.
-            pass
+        if self._taken:
+            _write(self._modes.undo())
+            _restore(self._settings)
+            self._taken = False
 
     def _resize(self) -> None:
         size = window_size(_STDIN)
-        if struct.unpack("HHHH", size)[:2] != (0, 0):
+        rows, columns, _, _ = struct.unpack("HHHH", size)
+        if rows or columns:
+            self._modes.resize(rows)
             fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
 
 
@@ -340,12 +378,31 @@ def _in_foreground() -> bool:
         return False
 
 
+def split_at(mark: bytes, data: bytes) -> tuple[list[bytes], bytes]:
+    """What is between the marks, and the end of the data that may be the beginning of one more."""
+    pieces = data.split(mark) if mark else [data]
+    keep = _overlap(pieces[-1], mark)
+    held = pieces[-1][len(pieces[-1]) - keep :]
+    pieces[-1] = pieces[-1][: len(pieces[-1]) - keep]
+    return pieces, held
+
+
 def _overlap(data: bytes, mark: bytes) -> int:
     """How many bytes at the end of `data` are the beginning of `mark`."""
-    for length in range(min(len(data), len(mark) - 1), 0, -1):
-        if data.endswith(mark[:length]):
-            return length
-    return 0
+    at = data.find(mark[:1], max(0, len(data) - len(mark) + 1)) if mark else -1
+    while at >= 0 and not mark.startswith(data[at:]):
+        at = data.find(mark[:1], at + 1)
+    return len(data) - at if at >= 0 else 0
+
+
+def _restore(settings: list[Any]) -> None:
+    while True:
+        try:
+            return termios.tcsetattr(_STDIN, termios.TCSADRAIN, settings)
+        except termios.error as problem:
+            if problem.args[0] != errno.EINTR:
+                # The terminal is gone: its window was closed.
+                return None
 
 
 def _write(data: bytes) -> None:

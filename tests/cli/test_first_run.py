@@ -48,9 +48,11 @@ def test_a_dry_run_on_a_ready_computer_changes_nothing(ready: World) -> None:
 
 def test_the_shared_directories_are_made_private_and_lead_to_the_host(ready: World) -> None:
     home = ready.guest_home()
-    for path in (".claude", ".codex", ".config/opencode", ".config/gh"):
-        assert (ready.home / path).stat().st_mode & 0o777 == 0o700
-        assert (home / path).resolve() == ready.home / path
+    places = {path: ready.home / path for path in (".claude", ".codex")}
+    places |= {f".config/{name}": ready.config / name for name in ("opencode", "gh")}
+    for path, place in places.items():
+        assert place.stat().st_mode & 0o777 == 0o700
+        assert (home / path).resolve() == place
     assert not (ready.home / ".ssh").exists()
     ready.ok("shell", AGENTVM_MOUNT_GH_CONFIG="0", stdin="")
     assert not (home / ".config/gh").is_symlink()
@@ -94,22 +96,22 @@ def test_resources_change_in_place_and_a_disk_never_shrinks(ready: World) -> Non
 def test_git_files_follow_the_host(world: World, name: str) -> None:
     toggle = {".gitconfig": "AGENTVM_MOUNT_GITCONFIG", ".git-credentials": "AGENTVM_MOUNT_GIT_CREDENTIALS"}[name]
     show = ("shell", "--", "sh", "-c", f"cat ~/{name}")
-    (world.home / name).write_text("one 'two' $(three)\n\n")
-    assert world.ok(*show).out == "one 'two' $(three)\n\n"
-    (world.home / name).write_text("changed")
-    assert world.ok(*show).out == "changed"
+    (world.home / name).write_text("# one 'two' $(three)\n\n")
+    assert world.ok(*show).out == "# one 'two' $(three)\n\n"
+    (world.home / name).write_text("# changed")
+    assert world.ok(*show).out == "# changed"
     assert (world.guest_home() / name).stat().st_mode & 0o777 == 0o600
     world.environment[toggle] = "off"
     assert world.run(*show).status == 1
     world.environment[toggle] = "on"
-    assert world.ok(*show).out == "changed"
+    assert world.ok(*show).out == "# changed"
     (world.home / name).unlink()
     assert world.run(*show).status == 1
 
 
 def test_a_git_file_that_the_guest_made_is_never_touched(world: World) -> None:
     world.ok("shell", "--", "sh", "-c", "echo own >~/.gitconfig")
-    (world.home / ".gitconfig").write_text("host")
+    (world.home / ".gitconfig").write_text("# host")
     show = ("shell", "--", "sh", "-c", "cat ~/.gitconfig")
     done = world.ok(*show)
     assert done.out == "own\n"

@@ -101,8 +101,10 @@ def test_a_manifest_without_its_files_is_refused(world: World, command: str) -> 
     words = command.split()
     if words[0] == "codex":
         # These are made before the base is looked at, and harm nobody.
-        for path in (".claude", ".codex", ".config/opencode", ".config/gh"):
+        for path in (".claude", ".codex", ".local/share/agentvm/opencode"):
             (world.home / path).mkdir(parents=True)
+        for path in ("opencode", "gh"):
+            (world.config / path).mkdir(parents=True)
     for prepare, reason in (
         (lambda: None, "there is no apt-packages.txt in it"),
         (lambda: place.mkdir(), "there is no apt-packages.txt in it"),
@@ -210,10 +212,10 @@ def test_a_home_that_is_none_is_refused(world: World, home: str) -> None:
 
 def test_a_home_that_cannot_be_written(world: World) -> None:
     """A file in the way refuses root, too."""
-    (world.home / ".config").write_text("a file")
+    (world.home / ".local").write_text("a file")
     done = world.run("codex")
     assert (done.status, done.out) == (1, "")
-    assert f"{world.home}/.config/gh can't be made: Not a directory" in done.err
+    assert f"{world.home}/.local/share can't be made: Not a directory" in done.err
     assert not list(world.fake.glob("agentvm*"))
 
 
@@ -239,14 +241,33 @@ def test_a_file_of_the_state_that_cannot_be_opened(ready: World) -> None:
     assert "Is a directory" in said
 
 
-def test_a_git_file_that_cannot_be_copied_names_the_way_out(world: World) -> None:
-    (world.home / ".gitconfig").write_bytes(b"x" * 60_001)
-    assert "AGENTVM_MOUNT_GITCONFIG=0" in world.fails(1, "codex")
-    (world.home / ".gitconfig").write_bytes(b"a\0b")
-    assert "it holds a NUL" in world.fails(1, "codex")
-    (world.home / ".gitconfig").unlink()
-    (world.home / ".git-credentials").mkdir()
-    assert "AGENTVM_MOUNT_GIT_CREDENTIALS=0" in world.fails(1, "codex")
+BROKEN = {
+    ".gitconfig": (b"[user\n", "shell"),
+    ".git-credentials": (b"a\0b", "shell"),
+    ".claude.json": (b"{", "claude"),
+    ".codex/config.toml": (b"= 1", "codex"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_of_the_hosts_gets_one_warning_that_names_it(ready: World, name: str) -> None:
+    """And the session starts without it."""
+    content, command = BROKEN[name]
+    for agent in ("claude", "codex"):
+        ready.add_program(agent, "true")
+    words = ("shell", "--", "true") if command == "shell" else (command,)
+    assert ready.ok(*words).err == ""
+    (ready.home / name).parent.mkdir(exist_ok=True)
+    (ready.home / name).write_bytes(content)
+    (said,) = ready.ok(*words).err.splitlines()
+    assert name in said
+
+
+def test_a_broken_hosts_yml_gets_one_warning_that_names_it(ready: World) -> None:
+    (ready.config / "gh").mkdir(exist_ok=True)
+    (ready.config / "gh" / "hosts.yml").write_text("]")
+    (said,) = ready.ok("shell", "--", "true").err.splitlines()
+    assert f"{ready.config}/gh/hosts.yml" in said
 
 
 def test_arguments_too_long_to_send(ready: World) -> None:

@@ -90,6 +90,55 @@ def test_statuses_and_modes_are_as_before(terminal: Terminal) -> None:
     assert "hello" in terminal.run("echo hello")
 
 
+LEFT = r"\033[>5u\033[?1049h\033[?25l\033[?1003h\033[?2004h\033[1;31m"
+TAKEN_BACK = "\033[?1049l\033[<1u\033[m\033[?2004l\033[?1003l\033[?25h"
+
+
+@pytest.mark.parametrize(("end", "status"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137)])
+def test_the_terminal_is_sane_after_every_end_of_the_program(terminal: Terminal, end: str, status: int) -> None:
+    before = terminal.modes()
+    script = f"stty raw -echo; printf '{LEFT}'; {end}"
+    shown = terminal.run(f"agentvm shell -- sh -c {shlex.quote(script)}; echo status $?")
+    assert shown.endswith(f"{TAKEN_BACK}status {status}\r\n")
+    assert terminal.modes() == before
+
+
+@pytest.mark.parametrize(
+    ("who", "number", "status"),
+    [
+        ("agentvm", signal.SIGTERM, 143),
+        ("agentvm", signal.SIGHUP, 129),
+        ("carrier", signal.SIGTERM, 143),
+        ("carrier", signal.SIGKILL, 137),
+    ],
+)
+def test_the_terminal_is_sane_after_a_kill(terminal: Terminal, who: str, number: int, status: int) -> None:
+    """Of agentvm itself, and of its child, which is ssh where there is a VM."""
+    before = terminal.modes()
+    script = f"stty raw -echo; printf '{LEFT}'; echo up; exec sleep 60"
+    terminal.type(f"agentvm shell -- sh -c {shlex.quote(script)}; echo status $?\n")
+    terminal.wait("up")
+    assert terminal.modes() != before
+    agentvm = _child(terminal.pid)
+    os.kill(agentvm if who == "agentvm" else _child(agentvm), number)
+    shown = terminal.wait(PROMPT)
+    assert TAKEN_BACK in shown
+    assert f"status {status}" in shown
+    assert terminal.modes() == before
+    assert "hello" in terminal.run("echo hello")
+
+
+def test_a_clean_end_adds_not_one_byte(terminal: Terminal) -> None:
+    clean = r"\033[?1049h\033[?25l\033[38;2;1;2;3mhello\033[39m\033]52;c;aGVsbG8=\007\033[?25h\033[?1049l"
+    shown = terminal.run(f"agentvm shell -- printf {shlex.quote(clean)}")
+    assert shown == clean.encode().decode("unicode_escape")
+
+
+def test_the_window_size_is_right_from_the_first_byte(terminal: Terminal) -> None:
+    terminal.resize(33, 77)
+    assert terminal.run("agentvm shell -- stty size").split() == ["33", "77"]
+
+
 def test_the_window_size_is_followed(terminal: Terminal) -> None:
     assert "24 80" in terminal.run("agentvm shell -- stty size")
     script = "trap 'stty size; exit' WINCH; echo up; while :; do sleep 0.05; done"
@@ -134,6 +183,26 @@ def test_control_z_and_fg(terminal: Terminal) -> None:
     assert "done" in terminal.run("rm go; echo done")
 
 
+def test_a_stopped_programs_modes_are_not_the_shells(terminal: Terminal) -> None:
+    before = terminal.modes()
+    script = f"printf '{LEFT}'; echo up $$.; sleep 60"
+    terminal.type(f"agentvm shell -- sh -c {shlex.quote(script)}; echo status $?\n")
+    terminal.wait("up ")
+    guest = int(terminal.wait("."))
+    time.sleep(0.3)
+    terminal.type("\x1a")
+    assert TAKEN_BACK in terminal.wait(PROMPT)
+    assert terminal.modes() == before
+    wait_for(lambda: _state(guest) == "T")
+    terminal.type("fg\n")
+    terminal.wait("\033[>5u\033[?1049h\033[1;31m\033[?25l\033[?1003h\033[?2004h")
+    wait_for(lambda: _state(guest) == "S")
+    terminal.type("\x1a")
+    assert TAKEN_BACK in terminal.wait(PROMPT)
+    assert "\033" not in terminal.run("kill %1; wait %1; echo over")
+    assert terminal.modes() == before
+
+
 def test_typing_into_a_file_at_a_terminal(terminal: Terminal, ready: World) -> None:
     terminal.type("agentvm shell -- cat >file\n")
     wait_for(lambda: bool(ready.json("status")["sessions"]))
@@ -163,3 +232,9 @@ def test_a_lost_terminal_ends_the_session(ready: World) -> None:
 def _state(pid: int) -> str:
     with open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0]
+
+
+def _child(pid: int) -> int:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        (child,) = file.read().split()
+    return int(child)

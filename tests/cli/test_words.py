@@ -11,9 +11,7 @@ from agentvm.commands.table import COMMANDS
 from agentvm.settings import SETTINGS
 from tests.cli.world import World, write_program
 
-STATUS_KEYS = (
-    "schema project instance status generation newest_generation older_than_base pending_change mounts sessions".split()
-)
+STATUS_KEYS = "schema project instance status generation newest_generation older_than_base pending_change mounts agents sessions".split()
 LIST_KEYS = "name status role project project_exists generation older_than_base created sessions".split()
 
 
@@ -54,7 +52,7 @@ def test_json_has_the_documented_keys(ready: World) -> None:
     assert {tuple(mount) for mount in status["mounts"]} == {("location", "point", "writable")}
     writable = {mount["point"]: mount["writable"] for mount in status["mounts"]}
     assert writable[str(ready.project)] is True
-    assert writable[str(ready.home / ".config/gh")] is False
+    assert writable[str(ready.config / "gh")] is False
     listed = ready.json("list")
     assert listed["schema"] == 1
     assert all(list(entry) == LIST_KEYS for entry in listed["instances"])

@@ -35,6 +35,24 @@ case and without `AGENTVM_`. There is no file in the project, since the guest co
 yes no on off`; sizes are like `8GiB`.
 """
 
+_LISTS = """\
+Two lists are in the file alone. `pass_env` names variables of the host that every program in a VM gets besides those that
+agentvm passes by itself; a `*` at the end stands for the rest of a name. Each `[[mounts]]` is a directory of the host that
+every VM has under its own name, read-only unless `mode` is `"rw"`. A directory that holds your home, your ssh keys, the
+system or what agentvm keeps for itself is refused, and so is a link.
+
+```toml
+pass_env = ["NPM_TOKEN", "AWS_*"]
+
+[[mounts]]
+path = "~/data"
+
+[[mounts]]
+path = "/srv/models"
+mode = "rw"
+```
+"""
+
 
 def render() -> str:
     """The whole page."""
@@ -43,7 +61,7 @@ def render() -> str:
         rows = "".join(f"| `agentvm {_cell(command.usage)}` | {command.summary} |\n" for command in commands)
         parts.append(f"### {title}\n\n| command | |\n|---|---|\n{rows}")
     rows = "".join(f"| `{s.variable}` | {f'`{s.default}`' if s.default else ''} | {s.help} |\n" for s in SETTINGS)
-    parts += ["## Settings\n", _SETTINGS, f"| variable | default | meaning |\n|---|---|---|\n{rows}"]
+    parts += ["## Settings\n", _SETTINGS, f"| variable | default | meaning |\n|---|---|---|\n{rows}", _LISTS]
     return "\n".join(parts)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from agentvm.commands.base import COMMANDS as BASE_COMMANDS
 from agentvm.commands.table import COMMANDS, find_command
-from agentvm.settings import SETTINGS
+from agentvm.model import Host
+from agentvm.settings import SETTINGS, config_path, read_settings
 from tests.docs.reference import PAGE, render
 
 ROOT = Path(__file__).parents[2]
@@ -70,3 +71,21 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("https://"):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def _toml() -> list[tuple[str, str]]:
+    blocks = [
+        (page.name, re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)) for page in PAGES
+    ]
+    return [(name, block) for name, found in blocks for block in found]
+
+
+@pytest.mark.parametrize(("page", "text"), _toml(), ids=lambda value: value if value.endswith(".md") else "")
+def test_examples_of_the_config_file_are_accepted(page: str, text: str, tmp_path: Path) -> None:
+    host = Host({}, str(tmp_path), str(tmp_path), "linux", 1000, False, False, False)
+    path = Path(config_path(host))
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    settings = read_settings(host)
+    changed = [name for name, source in settings.sources.items() if source == str(path)]
+    assert changed or settings.mounts or settings.pass_env, page

@@ -59,6 +59,14 @@ class Computer:
         }
         self.limactl = self.environment.get("AGENTVM_LIMACTL", "limactl")
 
+    def borrow(self, *names: str) -> None:
+        """Have these things of the machine's user in this home."""
+        for name in names:
+            if (own := Path.home() / name).exists():
+                target = self.home / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(own)
+
     def project(self, name: str) -> Path:
         path = self.home / name
         path.mkdir(exist_ok=True)
@@ -71,6 +79,19 @@ class Computer:
             cwd=directory,
             env=self.environment | variables,
             input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        return Done(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+    def host(self, directory: Path, *words: str, **variables: str) -> Done:
+        """Run another program of the user's to its end, without agentvm."""
+        done = subprocess.run(
+            words,
+            cwd=directory,
+            env=self.environment | variables,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             timeout=PATIENCE,
@@ -134,11 +155,7 @@ def make_computer() -> Computer:
     prefix = f"s{secrets.token_hex(2)}"
     directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
     computer = Computer(directory, prefix)
-    for name in (VIRTIOFSD, *DOWNLOADS):
-        if (own := Path.home() / name).exists():
-            target = computer.home / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(own)
+    computer.borrow(VIRTIOFSD, *DOWNLOADS)
     return computer
 
 

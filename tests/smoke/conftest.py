@@ -13,6 +13,9 @@ import pytest
 
 from tests.smoke.computer import SWITCH, Computer, find_left, make_computer, remove_computer
 
+FOREIGN = "foreign-1a2b3c4d"
+"""The name, after the prefix, of an instance that looks like a project's and is not agentvm's."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get(SWITCH) == "1":
@@ -36,6 +39,25 @@ def computer() -> Iterator[Computer]:
     finally:
         remove_computer(made)
     assert find_left(made) == []
+
+
+@pytest.fixture(scope="session")
+def foreign(computer: Computer) -> str:
+    """Somebody else's instance, whose name looks like one of ours."""
+    name = f"{computer.prefix}-{FOREIGN}"
+    template = computer.environment.get("AGENTVM_BASE_TEMPLATE", "template:_images/ubuntu-24.04")
+    computer.lima("create", "--tty=false", "--name", name, template)
+    return name
+
+
+@pytest.fixture(scope="session")
+def base(computer: Computer, foreign: str) -> str:
+    """The base, after its making was killed while it started and while it was provisioned."""
+    name = f"{computer.prefix}-base"
+    computer.kill_at(computer.directory, f"start {name}", "base", "init", later=5)
+    computer.kill_at(computer.directory, "[2/", "base", "init", later=3)
+    computer.ok(computer.directory, "base", "init")
+    return name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,11 @@ import fcntl
 import os
 import pty
 import select
+import shlex
+import shutil
 import struct
+import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +39,9 @@ class Terminal:
                 raise AssertionError(f"it ended without {text!r}: {self.seen!r}")
         before, _, self.seen = self.seen.partition(text)
         return before
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def rest(self) -> bytes:
         """All that still comes, until the program ended."""
@@ -69,3 +76,55 @@ def terminal(argv: Sequence[str], directory: Path, environment: dict[str, str]) 
         yield Terminal(descriptor, pid)
     finally:
         os.close(descriptor)
+
+
+class Screen:
+    """A terminal of tmux's: it answers what a program asks its terminal, and knows what the user sees."""
+
+    def __init__(self, tmux: tuple[str, ...]) -> None:
+        self._tmux = tmux
+
+    def tell(self, *words: str) -> str:
+        return subprocess.run(
+            (*self._tmux, *words), capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+        ).stdout
+
+    def show(self) -> str:
+        """The lines that are not empty."""
+        return "\n".join(line.rstrip() for line in self.tell("capture-pane", "-p").splitlines() if line.strip())
+
+    def type(self, *keys: str) -> None:
+        """Keys by tmux's names, or text."""
+        for key in keys:
+            self.tell("send-keys", key)
+
+    def await_one(self, known: dict[str, str], seconds: float = 300) -> str:
+        """Wait until one of these texts is there and stays; the text's name. A | parts alternatives."""
+        before = ""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(1)
+            flat = " ".join(self.show().split())
+            seen = next((name for name, text in known.items() if any(part in flat for part in text.split("|"))), "")
+            if seen and seen == before:
+                return seen
+            before = seen
+        raise AssertionError(f"none of {list(known)} came, but:\n{self.show()}")
+
+
+@contextmanager
+def screen(argv: Sequence[str], directory: Path, environment: dict[str, str]) -> Iterator[Screen]:
+    """Run a program in a terminal of tmux's, which stays when the program ended, for its last words."""
+    assert shutil.which("tmux"), "there is no tmux: the smoke suite needs it to see what agents paint"
+    place = Path(tempfile.mkdtemp())
+    config = place / "tmux.conf"
+    config.write_text("set -g remain-on-exit on\nset -g default-terminal screen-256color\n")
+    tmux = ("tmux", "-f", str(config), "-S", str(place / "socket"))
+    made = Screen(tmux)
+    start = ("new-session", "-d", "-x", "120", "-y", "45", "-c", str(directory), f"exec {shlex.join(argv)}")
+    subprocess.run((*tmux, *start), env=environment | {"SHELL": "/bin/sh"}, check=True, timeout=60)
+    try:
+        yield made
+    finally:
+        made.tell("kill-server")
+        shutil.rmtree(place)

@@ -24,37 +24,30 @@ from tests.smoke.computer import Computer, program
 from tests.smoke.terminal import SIZE, terminal
 
 MEGABYTES = os.urandom(10_000_000)
-FOREIGN = "foreign-1a2b3c4d"
-"""The name, after the prefix, of an instance that looks like a project's and is not agentvm's."""
+MACS_SSH = """\
+Host *
+  UseKeychain yes
+  IdentityAgent "~/Library/Group Containers/2BUA8C4S2C.com.1password/t/agent.sock"
+Host github.com
+  User resident
+"""
 
 
 @pytest.fixture(scope="session")
-def foreign(computer: Computer) -> str:
-    """Somebody else's instance, whose name looks like one of ours."""
-    name = f"{computer.prefix}-{FOREIGN}"
-    template = computer.environment.get("AGENTVM_BASE_TEMPLATE", "template:_images/ubuntu-24.04")
-    computer.lima("create", "--tty=false", "--name", name, template)
+def golden(computer: Computer, base: str) -> str:
+    """What projects are cloned from. Its number depends on what ran before."""
+    (name,) = (name for name, entry in computer.instances().items() if entry["role"] == "golden")
     return name
 
 
 @pytest.fixture(scope="session")
-def base(computer: Computer, foreign: str) -> str:
-    """The base, after its making was killed while it started and while it was provisioned."""
-    name = f"{computer.prefix}-base"
-    computer.kill_at(computer.directory, f"start {name}", "base", "init", later=5)
-    computer.kill_at(computer.directory, "[2/", "base", "init", later=3)
-    computer.ok(computer.directory, "base", "init")
-    return name
-
-
-@pytest.fixture(scope="session")
-def project(computer: Computer, base: str) -> Path:
+def project(computer: Computer, golden: str) -> Path:
     """A project with its VM, after its making was killed while it was cloned and while it started."""
     path = computer.project("web")
     # So that what is below belongs to the project.
     (path / ".git").mkdir()
     (computer.home / ".gitconfig").write_text("[user]\n\tname = First\n")
-    computer.kill_at(path, f"clone {base}-g1 to", "shell", "--", "true", later=0.5)
+    computer.kill_at(path, f"clone {golden} to", "shell", "--", "true", later=0.5)
     computer.kill_at(path, f"start {computer.prefix}-web", "shell", "--", "true", later=1)
     computer.ok(path, "shell", "--", "true")
     return path
@@ -63,9 +56,9 @@ def project(computer: Computer, base: str) -> Path:
 # --- From nothing to a warm run ----------------------------------------------------------------------------------------
 
 
-def test_base_init_heals_after_kill_9_at_start_and_provisioning(computer: Computer, base: str) -> None:
+def test_base_init_heals_after_kill_9_at_start_and_provisioning(computer: Computer, base: str, golden: str) -> None:
     instances = computer.instances()
-    assert {name: entry["role"] for name, entry in instances.items()} == {base: "base", f"{base}-g1": "golden"}
+    assert {name: entry["role"] for name, entry in instances.items()} == {base: "base", golden: "golden"}
     assert all(entry["status"] == "stopped" for entry in instances.values())
     assert "there already" in computer.ok(computer.directory, "base", "init").err
 
@@ -190,9 +183,12 @@ def test_ctrl_z_and_fg_under_an_interactive_shell(computer: Computer, project: P
 def test_the_home_survives_a_toggle_of_mount_ssh(computer: Computer, project: Path) -> None:
     keys = computer.home / ".ssh"
     keys.mkdir(mode=0o700)
-    (keys / "id_test").write_text("a key")
+    (keys / "id_test").write_text("a key\n")
+    (keys / "config").write_text(MACS_SSH)
     computer.shell(project, "echo kept >~/kept")
-    assert computer.shell(project, "cat ~/kept ~/.ssh/id_test", AGENTVM_MOUNT_SSH="1") == "kept\na key"
+    look = "cat ~/kept ~/.ssh/id_test; ssh -G github.com | grep -E '^(user|identityagent) '"
+    seen = computer.shell(project, look, AGENTVM_MOUNT_SSH="1").splitlines()
+    assert seen == ["kept", "a key", "user resident", "identityagent SSH_AUTH_SOCK"]
     assert computer.shell(project, "cat ~/kept; ls ~/.ssh") == "kept\nauthorized_keys"
 
 
@@ -215,9 +211,9 @@ def test_base_reset_takes_an_unsnapshotted_change_back(computer: Computer, proje
     computer.ok(project, "base", "apply", AGENTVM_BASE_MANIFEST_DIR=str(manifest))
 
 
-def test_base_snapshot_tells_the_older_project(computer: Computer, project: Path, base: str) -> None:
+def test_base_snapshot_tells_the_older_project(computer: Computer, project: Path, golden: str) -> None:
     assert str(project) in computer.ok(project, "base", "snapshot").err
-    assert f"{base}-g1" not in computer.instances()
+    assert golden not in computer.instances()
     done = computer.ok(project, "shell", "--", "sh", "-c", "ls /etc/change || true")
     assert "older than the base" in done.err
     assert done.out == b""

@@ -35,10 +35,12 @@ EFFECTS = {
 
 LAYERS = (
     ("errors",),
-    ("model", "quoting", "digest", "resources", "console", "agents"),
-    ("process", "project", "settings", "label", "manifest", "state", "terminal"),
-    ("sharing", "provision", "backend", "plan"),
-    ("session",),
+    ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
+    ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
+    ("settings",),
+    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
+    ("session", "claude", "codex", "opencode"),
+    ("home",),
     ("lima/*", "fake", "context"),
     ("apply",),
     ("instances",),

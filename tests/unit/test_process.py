@@ -258,3 +258,39 @@ def test_no_thread_stays_behind() -> None:
     before = threading.active_count()
     process.stream(("true",), ENVIRONMENT, lambda data: None, timeout=1000)
     until(lambda: threading.active_count() == before)
+
+
+# --- Started now, collected later --------------------------------------------------------------------------------------
+
+
+def test_a_program_that_was_begun_tells_both_its_streams_and_its_status() -> None:
+    pending = process.begin(sh("echo out; echo err >&2; cat; exit 3"), ENVIRONMENT)
+    assert pending.finish(10) == (3, b"out\n", b"err\n")
+
+
+def test_more_than_a_pipe_holds_is_collected() -> None:
+    pending = process.begin(sh("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2"), ENVIRONMENT)
+    done = pending.finish(10)
+    assert (len(done.stdout), len(done.stderr)) == (300_000, 300_000)
+
+
+def test_a_program_that_was_begun_and_hangs_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    pending = process.begin(sh("sleep 100 & echo $! >$1.new; mv $1.new $1; wait", str(note)), ENVIRONMENT)
+    until(note.exists)
+    with pytest.raises(process.TooSlow, match="did not end"):
+        pending.finish(0.2)
+    until(lambda: has_ended(int(note.read_text())))
+
+
+def test_a_program_that_is_not_there_can_not_begin() -> None:
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(process.Missing, match="no-such-program was not found"):
+        process.begin(("no-such-program",), ENVIRONMENT)
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_program_that_says_too_much_is_stopped() -> None:
+    pending = process.begin(sh("exec yes"), ENVIRONMENT)
+    with pytest.raises(Error, match="said more than"):
+        pending.finish(30)

@@ -8,15 +8,26 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from agentvm.agents import CLAUDE, CODEX, GH, NPM_PREFIX
+from agentvm.agents import CLAUDE, CODEX, GH, NPM_PREFIX, Agent
 from agentvm.errors import UsageError
-from agentvm.session import LARGEST_SCRIPT, STARTER, VARIABLE, Attachment, Program, build_script, signal_script
+from agentvm.guest_shell import GUEST_TOOLS, VARIABLE
+from agentvm.home import surround
+from agentvm.session import (
+    LARGEST_SCRIPT,
+    STARTER,
+    Attachment,
+    Program,
+    build_script,
+    build_update,
+    signal_script,
+)
 from agentvm.sharing import Link, Sharing, SyncedFile
 
 SHELLS = {"dash": (), "bash": ("--posix",), "busybox": ("sh",)}
@@ -172,8 +183,11 @@ def test_variables_of_the_host_arrive_as_they_are(guest: Guest, shared: Path) ->
 
 
 def test_an_agents_own_variables_may_be_below_the_guests_home(guest: Guest, shared: Path) -> None:
-    guest.stub("codex", "exit 0")
-    seen = environment_seen(guest, shared, Program((), str(shared), agent=CODEX))
+    """They are there for a shell, too: its user may start any agent."""
+    guest.stub("show-environment", "env -0")
+    program = Program(("show-environment",), str(shared))
+    done = guest.run(build_script(sharing(shared), program, PIPED, (surround("linux"),)))
+    seen = dict(os.fsdecode(pair).split("=", 1) for pair in done.stdout.split(b"\0")[:-1])
     assert seen["CODEX_SQLITE_HOME"] == f"{guest.home}/.local/state/agentvm/codex"
     assert (guest.home / ".local/state/agentvm/codex").is_dir()
 
@@ -349,7 +363,8 @@ def ssh(guest: Guest, *, links_only: bool = True) -> set[str]:
 def test_keys_are_linked_one_by_one(guest: Guest, shared: Path, keys: Path) -> None:
     for _ in range(2):
         assert guest.run(script(shared, keys_shared=True)).stderr == b""
-        assert ssh(guest, links_only=False) == {"id_ed25519", "config", "known hosts", ".hidden"}
+        assert ssh(guest) == {"id_ed25519", "known hosts", ".hidden"}
+        assert ssh(guest, links_only=False) == ssh(guest) | {"config"}
     assert stat.S_IMODE((guest.home / ".ssh").stat().st_mode) == 0o700
 
 
@@ -377,7 +392,55 @@ def test_a_key_that_the_host_removed_is_gone(guest: Guest, shared: Path, keys: P
     guest.run(script(shared, keys_shared=True))
     (keys / "id_ed25519").unlink()
     guest.run(script(shared, keys_shared=True))
-    assert ssh(guest) == {"config", "known hosts", ".hidden"}
+    assert ssh(guest) == {"known hosts", ".hidden"}
+
+
+MAC_CONFIG = """\
+IgnoreUnknown Foo
+Bar yes
+Host *
+    UseKeychain yes
+    AddKeysToAgent yes
+    IdentityAgent "~/Library/Group Containers/2BUA8C4S2C.com.1password/t/agent.sock"
+    ControlMaster auto
+    ControlPath ~/.ssh/cm-%r@%h
+Host work
+    HostName work.example
+    User me
+"""
+
+
+def effective_ssh(guest: Guest, **environment: str) -> dict[str, str]:
+    """What ssh itself makes of the guest's configuration, for the host "work"."""
+    argv = ["ssh", "-G", "-F", str(guest.home / ".ssh/config"), "work"]
+    done = subprocess.run(argv, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(line.split(" ", 1) for line in done.stdout.decode().splitlines() if " " in line)
+
+
+def test_a_macs_ssh_configuration_does_not_break_ssh(guest: Guest, shared: Path, keys: Path) -> None:
+    (keys / "config").write_text(MAC_CONFIG)
+    (keys / "config").chmod(0o600)
+    guest.run(script(shared, keys_shared=True))
+    seen = effective_ssh(guest)
+    assert (seen["hostname"], seen["user"]) == ("work.example", "me")
+    assert "controlpath" not in seen
+    assert seen["controlmaster"] == "false"
+    assert seen["identityagent"] == "SSH_AUTH_SOCK"
+
+
+def test_our_ssh_configuration_goes_with_the_keys(guest: Guest, shared: Path, keys: Path) -> None:
+    guest.run(script(shared, keys_shared=True))
+    guest.run(script(shared))
+    assert ssh(guest, links_only=False) == set()
+
+
+def test_a_link_to_the_hosts_ssh_configuration_is_replaced(guest: Guest, shared: Path, keys: Path) -> None:
+    (guest.home / ".ssh").mkdir(0o700)
+    (guest.home / ".ssh/config").symlink_to(keys / "config")
+    guest.run(script(shared, keys_shared=True))
+    assert not (guest.home / ".ssh/config").is_symlink()
+    assert (keys / "config").read_text() == "the host's config"
 
 
 # Copied files
@@ -598,6 +661,79 @@ def test_a_custom_command_that_installs_nothing(guest: Guest, shared: Path, comm
     assert words in done.stderr
 
 
+def update(shared: Path, *installs: tuple[Agent, str]) -> str:
+    return build_update(sharing(shared), (), installs)
+
+
+def test_an_update_tells_both_versions(guest: Guest, shared: Path) -> None:
+    guest.stub("npm", npm(WORKING))
+    assert guest.run(update(shared, (CLAUDE, ""))).stdout == b"claude is at 2.1.0 now\n"
+    guest.stub("npm", npm(WORKING.replace("2.1.0", "2.2.0")))
+    assert guest.run(update(shared, (CLAUDE, ""))).stdout == b"claude is at 2.2.0 now, it was at 2.1.0\n"
+    assert guest.run(update(shared, (CLAUDE, ""))).stdout == b"claude is at 2.2.0\n"
+    assert len(npm_runs(guest)) == 3
+
+
+def test_an_update_that_fails_leaves_what_works(guest: Guest, shared: Path) -> None:
+    guest.stub("npm", npm(WORKING))
+    guest.run(agent(shared))
+    guest.stub("npm", "echo 404 >&2; exit 1")
+    done = guest.run(update(shared, (CLAUDE, ""), (CODEX, "echo own >&2; exit 4")))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"claude stays at 2.1.0" in done.stderr
+    assert b"the command to install codex failed with status 4" in done.stderr
+    assert guest.run(agent(shared, skip_install=True)).stdout == b"claude ran: hi\n"
+
+
+# Programs of ours in the guest
+
+
+def test_a_url_is_shown_instead_of_opened(guest: Guest, shared: Path) -> None:
+    for program in ('"$BROWSER"', "xdg-open"):
+        done = guest.run(script(shared, ("sh", "-c", f"{program} 'https://x.example/?a=%s&b'")))
+        assert done.stderr == b"agentvm: open this in your browser: https://x.example/?a=%s&b\n"
+
+
+CODEX_STUB = '[ "$1" = --help ] && echo "{help}" && echo asked >>"$HOME/asked" || echo "$*"'
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "seen"),
+    [
+        ("--no-daemon  no server", ("exec", "a  b"), b"--no-daemon exec a  b\n"),
+        ("--no-daemon  no server", ("--no-daemon",), b"--no-daemon\n"),
+        ("--yolo", ("exec",), b"exec\n"),
+        ("-c, --config", ("exec",), b"-c check_for_update_on_startup=false exec\n"),
+        ("--config --no-daemon", ("-c", "x"), b"--no-daemon -c check_for_update_on_startup=false -c x\n"),
+    ],
+)
+def test_codex_starts_no_server_where_it_can_be_told(
+    guest: Guest, shared: Path, text: str, given: tuple[str, ...], seen: bytes
+) -> None:
+    guest.stub("codex", CODEX_STUB.replace("{help}", text))
+    for _ in range(2):
+        assert guest.run(script(shared, ("codex", *given))).stdout == seen
+    assert (guest.home / "asked").read_text() == "asked\n", "once for each codex"
+
+
+def test_another_codex_is_asked_anew(guest: Guest, shared: Path) -> None:
+    guest.stub("codex", CODEX_STUB.replace("{help}", "--no-daemon"))
+    assert guest.run(script(shared, ("codex", "x"))).stdout == b"--no-daemon x\n"
+    time.sleep(0.02)
+    guest.stub("codex", CODEX_STUB.replace("{help}", "nothing"))
+    assert guest.run(script(shared, ("codex", "x"))).stdout == b"x\n"
+
+
+def test_our_codex_without_a_codex(guest: Guest, shared: Path) -> None:
+    """It is there only where it has something to start, and says so when that is gone."""
+    assert guest.run(script(shared, ("sh", "-c", "command -v codex"))).stdout == b""
+    guest.stub("codex", "exit 0")
+    assert guest.run(script(shared, ("codex",))).returncode == 0
+    (guest.programs / "codex").unlink()
+    done = guest.run(script(shared, ("codex",)))
+    assert (done.returncode, done.stderr) == (127, b"codex: not found\n")
+
+
 def test_gh_comes_from_apt(guest: Guest, shared: Path) -> None:
     guest.stub("sudo", 'while [ "${1#-}" != "$1" ]; do shift; done; "$@"')
     gh = f"{guest.programs}/gh"
@@ -618,13 +754,15 @@ def test_shellcheck(shared: Path) -> None:
     program = Program(("claude", "it's"), "/work", (("NAME", "value"),), CLAUDE)
     excluded = (
         "SC2329,"  # a script calls only the functions that it needs
+        "SC2016,"  # whole scripts are quoted, and checked by themselves
         "SC1003,"  # quote() writes '\'' for a single quote
         "SC2088,"  # a tilde in a message is for the reader
         "SC2015"  # A && B || C: here C is to run when B fails, too
     )
     checker = str(Path(sys.executable).with_name("shellcheck"))
-    for terminal in (True, False):
-        text = build_script(everything, program, Attachment(terminal, TOKEN))
+    texts = [build_script(everything, program, Attachment(terminal, TOKEN)) for terminal in (True, False)]
+    texts += [build_update(everything, (), ((CLAUDE, ""), (CODEX, "it's"))), *GUEST_TOOLS.values()]
+    for text in texts:
         argv = [checker, "--shell=sh", f"--exclude={excluded}", "-"]
         done = subprocess.run(argv, input=text.encode(), stdout=subprocess.PIPE, check=False)
         assert done.returncode == 0, done.stdout.decode()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from agentvm import settings
 from agentvm.errors import UsageError
-from agentvm.model import Host
-from agentvm.settings import SETTINGS, Settings, config_path, read_settings
+from agentvm.model import Host, Mount
+from agentvm.settings import SETTINGS, ExtraMount, Settings, check_extra, config_path, read_settings
 
 
 def read(host: Host, **environment: str) -> Settings:
@@ -145,3 +145,155 @@ def test_settings_do_not_change(host: Host) -> None:
         found.cpus = 4
     with pytest.raises(AttributeError):
         _ = found.no_such_setting
+
+
+# The lists
+
+
+def test_the_lists_are_empty_by_default(host: Host, config: Path) -> None:
+    assert (read(host).mounts, read(host).pass_env) == ((), ())
+    config.write_text("pass_env = []\nmounts = []\n")
+    assert (read(host).mounts, read(host).pass_env) == ((), ())
+
+
+def test_extra_mounts(host: Host, config: Path) -> None:
+    config.write_text(
+        """\
+        cpus = 2
+        [[mounts]]
+        path = "~/data"
+        [[mounts]]
+        path = "//srv/a b/./x/"
+        mode = "rw"
+        [[mounts]]
+        path = "~//deep/../other"
+        mode = "ro"
+        """
+    )
+    found = read(host, AGENTVM_MOUNTS="/nowhere")
+    assert found.mounts == (
+        ExtraMount(f"{host.home}/data", False),
+        ExtraMount("/srv/a b/x", True),
+        ExtraMount(f"{host.home}/other", False),
+    )
+    assert found.cpus == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("mounts = '/srv'", ["mounts must be tables"]),
+        ("[mounts]\npath = '/srv/x'", ["mounts must be tables"]),
+        ("mounts = ['/srv/x']", ["entry 1", "must be a table"]),
+        ("[[mounts]]", ["entry 1", "path=None"]),
+        ("[[mounts]]\nmode = 'rw'", ["entry 1", "path=None"]),
+        ("[[mounts]]\npath = 7", ["entry 1", "path=7"]),
+        ("[[mounts]]\npath = ''", ["entry 1", "path=''"]),
+        ("[[mounts]]\npath = 'data'", ["entry 1", "path='data'"]),
+        ("[[mounts]]\npath = '../data'", ["entry 1", "path='../data'"]),
+        ("[[mounts]]\npath = '~'", ["entry 1", "path='~'"]),
+        ("[[mounts]]\npath = '~root/x'", ["entry 1", "path='~root/x'"]),
+        ('[[mounts]]\npath = "/a\\u0000b"', ["entry 1", "path="]),
+        ('[[mounts]]\npath = "/a\\nb"', ["entry 1", "path="]),
+        ('[[mounts]]\npath = "/a\\u001b[31m"', ["entry 1", "path="]),
+        ("[[mounts]]\npath = '/srv/x'\nmode = 'RW'", ["entry 1", "mode='RW'"]),
+        ("[[mounts]]\npath = '/srv/x'\nmode = ''", ["entry 1", "mode=''"]),
+        ("[[mounts]]\npath = '/srv/x'\nmode = true", ["entry 1", "mode=True"]),
+        ("[[mounts]]\npath = '/srv/x'\nmode = ['rw']", ["entry 1", "mode=['rw']"]),
+        ("[[mounts]]\npath = '/srv/x'\nwritable = true", ["entry 1", "'writable'"]),
+        ("[[mounts]]\npath = '/srv/x'\n[[mounts]]\npath = '/srv/y'\nmode = 1", ["entry 2", "mode=1"]),
+        ("[[mounts]]\npath = '/srv/x'\n[[mounts]]\npath = '/srv/./x/'", ["entry 2", "twice"]),
+        ("pass_env = 'FOO'", ["pass_env must be a list"]),
+        ("pass_env = {FOO = true}", ["pass_env must be a list"]),
+        *(
+            (f"pass_env = ['OK', {name}]", [f"pass_env: {name}", "name of a variable"])
+            for name in (
+                "''",
+                "'*'",
+                "'*_KEY'",
+                "'A*B'",
+                "'A**'",
+                "'1A'",
+                "'A-B'",
+                "'A B'",
+                "'A=B'",
+                "'Ä'",
+                "7",
+                "['A']",
+            )
+        ),
+        *(
+            (f"pass_env = ['OK', '{name}']", [f"pass_env: '{name}'", "can't be passed"])
+            for name in "PATH HOME LD_PRELOAD LD_* LD_LIB* DYLD_* AGENTVM_* AGENTVM_YOLO SSH_AUTH_SOCK CLAUDECODE UID state".split()
+        ),
+        ("pass_env = ['FOO', 'BAR', 'FOO']", ["pass_env: 'FOO'", "twice"]),
+    ],
+)
+def test_a_bad_list_is_named(host: Host, config: Path, content: str, parts: list[str]) -> None:
+    config.write_text(content)
+    with pytest.raises(UsageError) as caught:
+        read(host)
+    for part in (str(config), *parts):
+        assert part in caught.value.message
+    assert caught.value.hint
+
+
+def test_variables_to_pass(host: Host, config: Path) -> None:
+    config.write_text("pass_env = ['NPM_TOKEN', 'AWS_*', '_x', 'npm_config_registry', 'L*']\n")
+    assert read(host).pass_env == ("NPM_TOKEN", "AWS_*", "_x", "npm_config_registry", "L*")
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_good_mount(host: Host, home: Path, writable: bool) -> None:
+    (home / "data").mkdir()
+    path = str(home / "data")
+    assert check_extra(host, ExtraMount(path, writable)) == Mount(path, path, writable)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/", "of the system"),
+        ("/etc/ssl", "belongs to the system"),
+        ("/usr/share", "belongs to the system"),
+        ("/proc/self", "belongs to the system"),
+        ("/var/tmp", "of the system"),
+        ("~", "your home directory"),
+        ("~/..", "your home directory is in it"),
+        ("~/.ssh", "AGENTVM_MOUNT_SSH=1"),
+        ("~/.ssh/keys", "AGENTVM_MOUNT_SSH=1"),
+        ("~/.config", "agentvm keeps in"),
+        ("~/.config/agentvm", "agentvm keeps in"),
+        ("~/.local", "agentvm keeps in"),
+        ("~/.local/state/agentvm/agentvm", "agentvm keeps in"),
+        ("~/.local/share/agentvm", "agentvm keeps in"),
+        ("~/.cache", "agentvm keeps in"),
+        ("~/.lima/vm", "agentvm keeps in"),
+        ("~/xdg", "agentvm keeps in"),
+        ("~/xdg/agentvm/deep", "agentvm keeps in"),
+        ("~/gone", "it is not there"),
+        ("~/file", "it is no directory"),
+        ("~/link", "a link leads to"),
+        ("~/link/below", "a link leads to"),
+        ("~/dangling", "it is no directory"),
+        ("~/to-ssh", "a link leads to"),
+    ],
+)
+def test_what_no_guest_may_see(host: Host, home: Path, path: str, reason: str) -> None:
+    for directory in (".ssh/keys", "real/below", "xdg/agentvm/deep", ".lima/vm"):
+        (home / directory).mkdir(parents=True)
+    for link, target in (("link", "real"), ("dangling", "nothing"), ("to-ssh", ".ssh")):
+        (home / link).symlink_to(home / target)
+    (home / "file").write_text("")
+    host = host._replace(environment=host.environment | {"XDG_STATE_HOME": f"{home}/xdg"})
+    absolute = str(home.parent) if path == "~/.." else path.replace("~", str(home), 1)
+    with pytest.raises(UsageError, match=reason) as caught:
+        check_extra(host, ExtraMount(absolute, False))
+    assert absolute in caught.value.message
+    assert config_path(host) in caught.value.hint
+
+
+def test_neighbours_of_what_is_refused(host: Host, home: Path) -> None:
+    for name in (".config/nvim", ".sshx", ".local/share/fonts", ".aws"):
+        (home / name).mkdir(parents=True)
+        assert check_extra(host, ExtraMount(f"{home}/{name}", False)).location == f"{home}/{name}"

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agentvm.errors import Error
 from agentvm.model import Host, Mount
 from agentvm.project import Project
 from agentvm.settings import read_settings
 from agentvm.sharing import LARGEST_FILE, Link, Sharing, SyncedFile, plan_sharing
 
 PROJECT = Project("/w/web")
+LOGIN = ".local/share/agentvm/opencode"
 
 
 def plan(host: Host, project: Project = PROJECT, **toggles: str) -> Sharing:
-    return plan_sharing(host, read_settings(host._replace(environment=host.environment | toggles)), project)
+    changed = host._replace(environment=host.environment | toggles)
+    return plan_sharing(changed, read_settings(changed), project)
 
 
 def files(sharing: Sharing) -> dict[str, str | None]:
@@ -29,17 +30,18 @@ def test_what_is_shared_by_default(host: Host) -> None:
         Mount(f"{home}/.claude", f"{home}/.claude", True),
         Mount(f"{home}/.codex", f"{home}/.codex", True),
         Mount(f"{home}/.config/opencode", f"{home}/.config/opencode", True),
+        Mount(f"{home}/{LOGIN}", f"{home}/{LOGIN}", True),
         Mount(f"{home}/.config/gh", f"{home}/.config/gh", False),
     }
     assert [link.path for link in sharing.links] == [".claude", ".codex", ".config/opencode", ".config/gh"]
-    assert sharing.unlinked == ()
+    assert [link.path for link in sharing.unlinked] == [".local/share/opencode/auth.json"]
     assert not sharing.keys_shared
 
 
 def test_gh_off(host: Host) -> None:
     sharing = plan(host, AGENTVM_MOUNT_GH_CONFIG="0")
     gh = Link(f"{host.home}/.config/gh", ".config/gh")
-    assert sharing.unlinked == (gh,)
+    assert gh in sharing.unlinked
     assert gh not in sharing.links
     assert gh.target not in [mount.point for mount in sharing.mounts]
 
@@ -61,7 +63,7 @@ def test_ssh_on(host: Host) -> None:
 def test_each_shared_directory_is_mounted(host: Host, toggles: dict[str, str], names: set[str]) -> None:
     settings = read_settings(host._replace(environment=host.environment | toggles))
     points = {mount.point for mount in plan_sharing(host, settings, PROJECT).mounts}
-    assert points == {f"{host.home}/{name}" for name in names} | {PROJECT.root}
+    assert points == {f"{host.home}/{name}" for name in names | {LOGIN}} | {PROJECT.root}
 
 
 def test_the_repository_of_a_linked_work_tree(host: Host) -> None:
@@ -139,16 +141,69 @@ def link_to_itself(path: Path) -> None:
         (link_to_itself, "symbolic links"),
     ],
 )
-@pytest.mark.parametrize(
-    ("name", "variable"),
-    [(".gitconfig", "AGENTVM_MOUNT_GITCONFIG"), (".git-credentials", "AGENTVM_MOUNT_GIT_CREDENTIALS")],
-)
-def test_what_can_not_be_copied_is_an_error_that_names_the_way_out(
-    host: Host, home: Path, make: object, reason: str, name: str, variable: str
+@pytest.mark.parametrize("name", [".gitconfig", ".git-credentials"])
+def test_what_can_not_be_copied_is_left_out_and_said_once(
+    host: Host, home: Path, make: object, reason: str, name: str
 ) -> None:
     assert callable(make)
     make(home / name)
-    with pytest.raises(Error, match=reason) as caught:
-        plan(host)
-    assert f"{home}/{name}" in caught.value.message
-    assert f"{variable}=0" in caught.value.hint
+    sharing = plan(host)
+    assert files(sharing)[name] is None
+    (notice,) = sharing.notices
+    assert notice.startswith(f"{home}/{name} is not copied into the VM: ")
+    assert reason in notice
+
+
+# Directories in other places
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "place"),
+    [
+        ({"CLAUDE_CONFIG_DIR": "/w/claude"}, ".claude", "/w/claude"),
+        ({"CODEX_HOME": "/w/codex"}, ".codex", "/w/codex"),
+        ({"GH_CONFIG_DIR": "/w/gh", "XDG_CONFIG_HOME": "/w/x"}, ".config/gh", "/w/gh"),
+        ({"XDG_CONFIG_HOME": "/w/x"}, ".config/gh", "/w/x/gh"),
+        ({"XDG_CONFIG_HOME": "/w/x"}, ".config/opencode", "/w/x/opencode"),
+        ({"XDG_CONFIG_HOME": "/w/x"}, ".claude", "HOME/.claude"),
+        ({"XDG_CONFIG_HOME": "x"}, ".config/gh", "HOME/.config/gh"),
+        ({"CLAUDE_CONFIG_DIR": "HOME"}, ".claude", "HOME/.claude"),
+        ({"CODEX_HOME": "/"}, ".codex", "HOME/.codex"),
+        ({"XDG_CONFIG_HOME": "/"}, ".config/opencode", "HOME/.config/opencode"),
+    ],
+)
+def test_a_variable_moves_a_directory_but_never_to_the_home_itself(
+    host: Host, variables: dict[str, str], path: str, place: str
+) -> None:
+    moved = {name: value.replace("HOME", host.home) for name, value in variables.items()}
+    sharing = plan(host, PROJECT, **moved)
+    wanted = place.replace("HOME", host.home)
+    assert Link(wanted, path) in sharing.links
+    assert wanted in [mount.point for mount in sharing.mounts]
+
+
+# Directories of the user's own
+
+
+def test_directories_of_the_users_own(host: Host, home: Path) -> None:
+    (home / "data").mkdir()
+    config = home / ".config/agentvm/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('[[mounts]]\npath = "~/data"\nmode = "rw"\n')
+    assert Mount(f"{home}/data", f"{home}/data", True) in plan(host).mounts
+
+
+@pytest.mark.parametrize(("mode", "writable"), [("rw", True), ("ro", False)])
+def test_a_directory_within_one_of_another_mode_keeps_its_own(
+    host: Host, home: Path, mode: str, writable: bool
+) -> None:
+    inner = home / "data/inner"
+    inner.mkdir(parents=True)
+    config = home / ".config/agentvm/config.toml"
+    config.parent.mkdir(parents=True)
+    other = "ro" if mode == "rw" else "rw"
+    entries = "".join(f'[[mounts]]\npath = "{path}"\nmode = "{m}"\n' for path, m in (("~/data", other), (inner, mode)))
+    config.write_text(entries)
+    mounts = plan(host).mounts
+    assert Mount(str(inner), str(inner), writable) in mounts
+    assert Mount(f"{home}/data", f"{home}/data", not writable) in mounts

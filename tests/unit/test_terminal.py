@@ -16,10 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import agentvm
-from agentvm.session import VARIABLE, Attachment, Program, build_script
+from agentvm.guest_shell import VARIABLE
+from agentvm.session import Attachment, Program, build_script
 from agentvm.sharing import Link, Sharing
+from agentvm.terminal import split_at
 
 SOURCES = str(Path(agentvm.__file__).parents[1])
 MARK = "\033_agentvm;suspended;token\033\\"
@@ -152,15 +156,68 @@ def test_status_and_modes_come_back(terminal: Terminal, text: str, status: int) 
     assert terminal.modes == before
 
 
-def test_a_lost_connection_leaves_no_strange_screen(terminal: Terminal) -> None:
-    process = terminal.attend("printf '\\033[?1049h'; exit 255")
-    assert terminal.end(process) == 255
-    assert b"\033[?1049h" in terminal.see(b"\033[?1049l")
+LEFT = "\\033[>5u\\033[?1049h\\033[?25l\\033[?1003h\\033[31m"
+TAKEN_BACK = b"\033[?1049l\033[<1u\033[m\033[?1003l\033[?25h"
 
 
-def test_another_end_writes_nothing_of_ours(terminal: Terminal) -> None:
-    assert terminal.end(terminal.attend("printf hello")) == 0
-    assert terminal.shown == b"hello"
+@pytest.mark.parametrize(
+    ("end", "status"), [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -9 $$", 137), ("kill -HUP $$", 129)]
+)
+def test_what_the_program_left_set_is_taken_back_at_every_end(terminal: Terminal, end: str, status: int) -> None:
+    assert terminal.end(terminal.attend(f"printf '{LEFT}'; {end}")) == status
+    assert terminal.shown == b"\033[>5u\033[?1049h\033[?25l\033[?1003h\033[31m" + TAKEN_BACK
+
+
+def test_a_clean_end_writes_nothing_of_ours(terminal: Terminal) -> None:
+    clean = "\\033[?1049h\\033[31mhello\\033[m\\033[?1049l"
+    assert terminal.end(terminal.attend(f"printf '{clean}'")) == 0
+    assert terminal.shown == b"\033[?1049h\033[31mhello\033[m\033[?1049l"
+
+
+def test_a_program_that_can_not_be_started(terminal: Terminal) -> None:
+    before = terminal.modes
+    process = terminal.start(terminal.helper("lent", "exit 0"), PATH="/nowhere")
+    terminal.see(b"sh was not found")
+    assert terminal.end(process) == 1
+    assert terminal.modes == before
+
+
+ANYTHING = b"".join(
+    (
+        bytes(range(256)) * 3,
+        b"\033[38;2;1;2;3mtrue\033[m \033]52;c;aGVsbG8=\a\033]8;;https://example.org\033\\link\033]8;;\033\\",
+        b"\033_Ga=T,f=100;" + b"iVBORw0KGgo" * 300 + b"\033\\\033P0;1q#0~~~\033\\\033[?1003h\033[?1003l",
+        b"\033_agentvm;suspended;tok\033\\\033_agentvm;suspende\033_agentvm;\033\033\\" * 3,
+        "\u2500\U0001f600".encode(),
+        b"\033[c" * 3,
+    )
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
+def test_all_bytes_pass_as_they_are(terminal: Terminal, tmp_path: Path, size: int) -> None:
+    file = tmp_path / "output"
+    file.write_bytes(ANYTHING)
+    process = terminal.attend(f"stty raw; dd if='{file}' bs={size} 2>/dev/null")
+    assert terminal.end(process) == 0
+    assert terminal.shown == ANYTHING
+
+
+PIECES = st.sampled_from(
+    [MARK.encode(), b"\033", b"\033_agentvm;", b"suspended;token\033", b"\\", b"text", b"\033\033_a"]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map(b"".join), st.lists(st.integers(1, 40), max_size=40))
+def test_only_the_mark_is_taken_out(output: bytes, sizes: list[int]) -> None:
+    shown, held, rest = [b""], b"", output
+    for size in [*sizes, len(output)]:
+        pieces, held = split_at(MARK.encode(), held + rest[:size])
+        rest = rest[size:]
+        shown[-1] += pieces[0]
+        shown += pieces[1:]
+    shown[-1] += held
+    assert shown == output.split(MARK.encode())
 
 
 def test_the_keyboard_is_the_programs(terminal: Terminal) -> None:
@@ -197,31 +254,33 @@ def test_all_that_is_printed_arrives(terminal: Terminal) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_agentvm_ends_the_program_and_gives_the_terminal_back(terminal: Terminal, number: int) -> None:
     before = terminal.modes
-    process = terminal.attend("echo pid $$.; exec sleep 100")
+    process = terminal.attend(f"printf '{LEFT}'; echo pid $$.; exec sleep 100")
     terminal.see(b"pid ")
     pid = int(terminal.see(b"."))
     assert terminal.modes != before
     process.send_signal(number)
     assert terminal.end(process) == 128 + number
+    assert terminal.shown.endswith(TAKEN_BACK)
     assert terminal.modes == before
     assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_program_that_is_killed(terminal: Terminal) -> None:
     before = terminal.modes
-    process = terminal.attend("stty raw; echo pid $$.; exec sleep 100")
+    process = terminal.attend(f"stty raw; printf '{LEFT}'; echo pid $$.; exec sleep 100")
     terminal.see(b"pid ")
     os.kill(int(terminal.see(b".")), signal.SIGKILL)
     assert terminal.end(process) == 137
+    assert terminal.shown.endswith(TAKEN_BACK)
     assert terminal.modes == before
 
 
 # Suspension
 
 
-def job(terminal: Terminal, text: str) -> subprocess.Popen[bytes]:
+def job(terminal: Terminal, text: str, then: str = "fg >/dev/null; exit $?") -> subprocess.Popen[bytes]:
     """Run `attend` as a shell with job control does: stopped once, looked at, and brought back by `fg`."""
-    script = 'set -m; "$@"; echo "stopped $?"; read -r _; fg >/dev/null; exit $?'
+    script = f'set -m; "$@"; echo "stopped $?"; read -r _; {then}'
     return terminal.start(["bash", "--norc", "-c", script, "bash", *terminal.helper("lent", text)])
 
 
@@ -246,9 +305,47 @@ def test_suspension_and_back(terminal: Terminal, suspend: str) -> None:
     assert terminal.end(process) == 5
 
 
+SUSPEND = "printf '\\033_agentvm;suspended;token\\033\\\\'"
+
+
+def test_a_suspended_programs_modes_are_the_shells_until_it_is_back(terminal: Terminal) -> None:
+    process = job(terminal, f"stty -echo; printf '{LEFT}'; {SUSPEND}; read -r _; printf after; exit 5")
+    terminal.see(TAKEN_BACK)
+    terminal.see(b"stopped 148")
+    terminal.type(b"\n")
+    assert terminal.see(b"after").endswith(b"\033[>5u\033[?1049h\033[31m\033[?25l\033[?1003h")
+    assert terminal.end(process) == 5
+    assert terminal.shown.endswith(TAKEN_BACK)
+
+
+def test_one_that_resets_its_modes_itself_finds_them_reset(terminal: Terminal) -> None:
+    process = job(terminal, f"stty -echo; printf '\\033[?25lx\\033[?25h'; {SUSPEND}; read -r _; printf after; exit 5")
+    assert terminal.see(b"stopped 148").count(b"\033") == 2
+    terminal.type(b"\n")
+    assert terminal.see(b"after").strip() == b""
+    assert terminal.end(process) == 5
+
+
+@pytest.mark.parametrize("then", ["kill %1", "bg %1; sleep 0.3; kill %1", "kill -HUP %1; kill -CONT %1"])
+def test_a_suspended_one_can_be_killed_and_leaves_the_shell_alone(terminal: Terminal, then: str) -> None:
+    before = terminal.modes
+    process = job(
+        terminal, f"printf '{LEFT}'; {SUSPEND}; sleep 100; printf late", f"{then}; wait %1; echo shell; read -r _"
+    )
+    terminal.see(TAKEN_BACK)
+    terminal.see(b"stopped 148")
+    terminal.type(b"\n")
+    shown = terminal.see(b"shell")
+    assert b"\033" not in shown
+    assert b"late" not in shown
+    assert terminal.modes == before
+    terminal.type(b"\n")
+    assert terminal.end(process) == 0
+
+
 def test_nearly_a_mark_is_shown(terminal: Terminal) -> None:
     assert terminal.end(terminal.attend("printf 'a\\033_agentvm;b'; sleep 0.2; printf '\\033_agentvm'")) == 0
-    assert terminal.shown == b"a\033_agentvm;b\033_agentvm"
+    assert terminal.shown == b"a\033_agentvm;b\033_agentvm" + b"\030\033\\", "and a string without its end is cut off"
 
 
 def test_a_mark_of_somebody_else_suspends_nothing(terminal: Terminal) -> None:

@@ -6,13 +6,14 @@ import json
 import os
 
 from agentvm.agents import AGENTS
+from agentvm.commands.agents import agent_findings
 from agentvm.commands.target import current_project, project_spec
 from agentvm.commands.words import Arguments, table
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Finding, Status
 from agentvm.plan import newest_golden
-from agentvm.settings import SETTINGS, Setting
+from agentvm.settings import SETTINGS, Setting, config_path
 from agentvm.sharing import plan_sharing
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
@@ -23,7 +24,8 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     parser = Arguments("doctor")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context), *_shims(context))
+    findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context))
+    findings += (*_shims(context), *agent_findings(context))
     if options.json:
         context.console.product(json.dumps({"schema": 1, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
@@ -34,7 +36,10 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
 
 
 def _settings(context: Context) -> str:
-    return table([(s.variable, _value(context, s), context.settings.sources[s.name]) for s in SETTINGS])
+    rows = [(s.variable, _value(context, s), context.settings.sources[s.name]) for s in SETTINGS]
+    mounts = (f"{extra.path}{'' if extra.writable else ' (read-only)'}" for extra in context.settings.mounts)
+    lists = (("mounts", ", ".join(mounts)), ("pass_env", ", ".join(context.settings.pass_env)))
+    return table(rows + [(name, value, config_path(context.host)) for name, value in lists if value])
 
 
 def _value(context: Context, setting: Setting) -> str:

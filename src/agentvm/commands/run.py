@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 
-from agentvm.agents import AGENTS, PROGRAMS, TERMINAL_VARIABLES, Agent, Yolo, add_bypass
+from agentvm.agents import AGENTS, OPENCODE, PROGRAMS
 from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
-from agentvm.instances import bring, in_use
+from agentvm.home import Home, Wanted, gather
+from agentvm.instances import bring, in_use, install_certificates
+from agentvm.launch import Launch
 from agentvm.model import Instance, InstanceSpec, Session, Status
+from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
-from agentvm.sharing import plan_sharing
 
 _LOST = 255
 """What ssh returns when the connection was lost; a program may return it too."""
@@ -31,19 +33,7 @@ def run_agent(context: Context, arguments: tuple[str, ...]) -> int:
 
 def run_program(context: Context, name: str, arguments: tuple[str, ...]) -> int:
     """An agent or gh, with its arguments as they are."""
-    agent = PROGRAMS[name]
-    changed = add_bypass(agent, arguments) if context.settings.yolo else Yolo(arguments)
-    if changed.added:
-        context.console.say(f"AGENTVM_YOLO=1 adds {changed.added}")
-    program = Program(
-        argv=(name, *changed.arguments),
-        directory=context.host.directory,
-        environment=_passed(context, agent) + changed.environment,
-        agent=agent,
-        install=getattr(context.settings, f"{name}_install_cmd"),
-        skip_install=context.settings.skip_auto_install,
-    )
-    return _run(context, program, name)
+    return run_wanted(context, name, arguments, name, yolo=context.settings.yolo)
 
 
 def run_shell(context: Context, arguments: tuple[str, ...]) -> int:
@@ -52,27 +42,47 @@ def run_shell(context: Context, arguments: tuple[str, ...]) -> int:
         raise UsageError("`agentvm shell` takes a command only after `--`.", "Like: agentvm shell -- make test")
     if arguments == ("--",):
         raise UsageError("`agentvm shell --` needs a command.", "Like: agentvm shell -- make test")
-    program = Program(argv=arguments[1:], directory=context.host.directory, environment=_passed(context, None))
-    return _run(context, program, "shell" if not arguments else os.path.basename(arguments[1]))
+    what = "shell" if not arguments else os.path.basename(arguments[1])
+    return run_wanted(context, "", arguments[1:], what, yolo=False)
 
 
-def _run(context: Context, program: Program, what: str) -> int:
+def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: str, *, yolo: bool) -> int:
+    """`name` is a program's that agentvm knows, or empty for a command line or a shell; `what` says who uses the VM."""
     project = current_project(context)
-    sharing = plan_sharing(context.host, context.settings, project)
-    wanted = project_spec(context, project, sharing)
-    if context.dry_run:
-        bring(context, wanted)
-        context.console.say(f"would run {what} in {wanted.name}")
-        return 0
     attachment = _attachment(context)
-    script = build_script(sharing, program, attachment)
-    with in_use(context, wanted, what) as actual:
-        _tell_older(context, actual)
-        session = Session(script, attachment.terminal, attachment.token, attachment.suspended)
-        status = context.backend.session(wanted.name, session)
+    wanted = Wanted(name, arguments, attachment.terminal, yolo)
+    if name in ("", OPENCODE.name) and not context.dry_run and (told := share_login(context.host)):
+        context.console.say(told)
+    home = gather(context.host, context.settings, project, context.backend.gateway, wanted)
+    spec = project_spec(context, project, home.sharing)
+    if context.dry_run:
+        bring(context, spec)
+        context.console.say(f"would run {what} in {spec.name}")
+        return 0
+    script = build_script(home.sharing, _program(context, name, home.launch), attachment, home.contributions)
+    with in_use(context, spec, what) as actual:
+        _tell(context, actual, home)
+        install_certificates(context, actual, home.certificates)
+        session = Session(
+            script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
+        )
+        status = context.backend.session(spec.name, session)
         if status == _LOST:
-            _explain(context, wanted)
+            _explain(context, spec)
         return status
+
+
+def _program(context: Context, name: str, launch: Launch) -> Program:
+    if not name:
+        return Program(launch.arguments, context.host.directory)
+    return Program(
+        argv=(name, *launch.arguments),
+        directory=context.host.directory,
+        environment=launch.environment,
+        agent=PROGRAMS[name],
+        install=getattr(context.settings, f"{name}_install_cmd"),
+        skip_install=context.settings.skip_auto_install,
+    )
 
 
 def _attachment(context: Context) -> Attachment:
@@ -80,10 +90,10 @@ def _attachment(context: Context) -> Attachment:
     return Attachment(context.host.stdin_terminal and context.host.stdout_terminal, os.urandom(8).hex())
 
 
-def _passed(context: Context, agent: Agent | None) -> tuple[tuple[str, str], ...]:
-    names = TERMINAL_VARIABLES + (agent.passes if agent else ())
-    environment = context.host.environment
-    return tuple((name, environment[name]) for name in names if name in environment)
+def _tell(context: Context, actual: Instance, home: Home) -> None:
+    for notice in home.notices:
+        context.console.say(notice)
+    _tell_older(context, actual)
 
 
 def _tell_older(context: Context, actual: Instance) -> None:

@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agentvm.agents import AGENTS, NPM_PREFIX
 from agentvm.commands.target import current_project, project_spec
 from agentvm.commands.words import Arguments, table
 from agentvm.context import Context
-from agentvm.model import Instance, InstanceSpec, Status
+from agentvm.instances import ask
+from agentvm.model import Command, Instance, InstanceSpec, Status
 from agentvm.plan import check_ours
+from agentvm.quoting import quote
 from agentvm.sharing import plan_sharing
+
+_PATIENCE = 10.0
+"""Seconds for the guest to tell what is installed in it."""
+# The version was noted when the agent was proved to run; one that came with the base is asked.
+_VERSION = f"""\
+PATH=$HOME/{NPM_PREFIX}/bin:$HOME/.local/bin:$PATH
+version() {{
+    command -v "$1" >/dev/null || return 0
+    said=
+    [ ! -e "$HOME/.local/state/agentvm/proved/$1" ] || read -r said <"$HOME/.local/state/agentvm/proved/$1"
+    [ "$said" ] || said=$("$1" --version 2>/dev/null)
+    printf '%s %s\\n' "$1" "$said"
+}}"""
 
 
 def status(context: Context, arguments: tuple[str, ...]) -> int:
@@ -40,8 +56,19 @@ def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> d
         "older_than_base": bool(spec and spec.generation < newest),
         "pending_change": bool(spec and spec._replace(generation=wanted.generation) != wanted),
         "mounts": [mount._asdict() for mount in (spec or wanted).mounts],
+        "agents": _versions(context, actual) if actual and actual.status is Status.RUNNING else None,
         "sessions": [record._asdict() for record in context.state.sessions(wanted.name)],
     }
+
+
+def _versions(context: Context, actual: Instance) -> dict[str, str] | None:
+    """What is installed in a running guest, as it says; None when it does not say anything."""
+    script = "\n".join((_VERSION, *(f"version {quote(name)}" for name in AGENTS), "echo all"))
+    answer = ask(context, actual.name, Command(("/bin/sh", "-c", script), timeout=_PATIENCE))
+    if "all" not in answer:
+        return None
+    lines = (line.partition(" ") for line in answer)
+    return {name: version[:80] for name, _, version in lines if name in AGENTS}
 
 
 def _show(facts: dict[str, Any]) -> str:
@@ -49,6 +76,7 @@ def _show(facts: dict[str, Any]) -> str:
     if facts["generation"] is not None:
         rows.append(("base", _base_words(facts)))
     rows += [("shared", mount["point"] + ("" if mount["writable"] else " (read-only)")) for mount in facts["mounts"]]
+    rows += [("agent", f"{name} {version}".rstrip()) for name, version in (facts["agents"] or {}).items()]
     rows += [("session", f"{record['what']} (process {record['pid']})") for record in facts["sessions"]]
     return table(rows)
 

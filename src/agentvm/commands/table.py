@@ -48,6 +48,12 @@ GROUPS = (
             CommandEntry("run", "run AGENT [args…]", "an agent by its name", "run", "run_agent", True),
             _program("gh", "GitHub's command line"),
             CommandEntry("shell", "shell [-- command…]", "a login shell, or one command", "run", "run_shell", True),
+            CommandEntry(
+                "login", "login AGENT [args…]", "the agent's own login, inside the VM", "login", "login", True
+            ),
+            CommandEntry(
+                "update", "update [AGENT…] [--base]", "newest versions of the agents in this VM", "update", "update"
+            ),
         ),
     ),
     (

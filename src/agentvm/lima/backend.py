@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
+from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
 from agentvm.lima.directory import Directory, lima_home
 from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
 from agentvm.project import is_below
 from agentvm.quoting import join
-from agentvm.session import STARTER, VARIABLE, signal_script
+from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings
 from agentvm.state import make_private_directory, remove_file, write_atomically
 
@@ -34,6 +35,8 @@ _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
 
 class Lima:
     """Instances of Lima in one LIMA_HOME. `report` is told what a user may want to know on the way."""
+
+    gateway = "host.lima.internal"
 
     def __init__(self, host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> None:
         self._host = host
@@ -150,8 +153,10 @@ class Lima:
 
     def session(self, name: str, session: Session) -> int:
         command = "exec " + join(("/bin/sh", "-c", session.script)) if session.open else STARTER
-        argv = ssh.session_argv(self._directory(name), name, session.terminal, VARIABLE, command)
+        argv = ssh.session_argv(self._directory(name), name, session.terminal, VARIABLE, command, session.agent)
         environment = {**self._environment(), VARIABLE: session.script}
+        if session.agent:
+            environment["SSH_AUTH_SOCK"] = self._host.environment.get("SSH_AUTH_SOCK", "")
 
         def send(signal_name: str) -> bool:
             words = ("/bin/sh", "-c", signal_script(session.token, signal_name))

@@ -20,10 +20,20 @@ def master_argv(directory: Directory, name: str, variable: str) -> tuple[str, ..
     return (*_ssh(directory), *share, *alive, "-N", "-f", f"lima-{name}")
 
 
-def session_argv(directory: Directory, name: str, terminal: bool, variable: str, command: str) -> tuple[str, ...]:
-    """ssh for a session: `variable` travels with it (the guest's sshd accepts it), `command` is its whole command line."""
-    send = ("-o", "ControlMaster=no", "-o", f"SendEnv={variable}")
-    return (*_ssh(directory), *send, "-tt" if terminal else "-T", f"lima-{name}", command)
+def session_argv(
+    directory: Directory, name: str, terminal: bool, variable: str, command: str, agent: bool
+) -> tuple[str, ...]:
+    """ssh for a session: `variable` travels with it (the guest's sshd accepts it), `command` is its whole command line.
+
+    With the user's ssh agent it is a connection of its own: the master of a shared one would forward the agent that was
+    there when that was opened (ssh's mux.c), days ago perhaps.
+    """
+    send = ("-o", "ControlMaster=no", "-o", f"SendEnv={variable}", "-tt" if terminal else "-T")
+    where = (f"lima-{name}", command)
+    if agent:
+        alive = ("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
+        return (*_ssh(directory, shared=False), *alive, "-o", "ForwardAgent=yes", *send, *where)
+    return (*_ssh(directory), *send, *where)
 
 
 def command_argv(directory: Directory, name: str, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,5 +42,6 @@ def command_argv(directory: Directory, name: str, words: tuple[str, ...]) -> tup
     return (*_ssh(directory), *limits, "-T", f"lima-{name}", join(words))
 
 
-def _ssh(directory: Directory) -> tuple[str, ...]:
-    return ("ssh", "-F", directory.ssh_config, "-o", "LogLevel=ERROR", "-o", f"ControlPath={directory.master}")
+def _ssh(directory: Directory, shared: bool = True) -> tuple[str, ...]:
+    path = directory.master if shared else "none"
+    return ("ssh", "-F", directory.ssh_config, "-o", "LogLevel=ERROR", "-o", f"ControlPath={path}")

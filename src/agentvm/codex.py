@@ -1,0 +1,58 @@
+"""What codex's configuration on the host means for a guest that shares it.
+
+The directory is writable in guests, so its files may be anything and lead anywhere: nothing is taken from them but the
+names of variables, by the rules of `agentvm.environment.codex_keys`, and where logins are kept.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from agentvm.environment import codex_keys
+from agentvm.model import Host
+from agentvm.sharing import CODEX, config_directory, read_text
+
+_LARGEST = 1_000_000
+"""Bytes of config.toml."""
+_LOGIN = "`agentvm login codex --device-auth` makes a login in a file, which every VM shares"
+_KEY = "`printenv OPENAI_API_KEY | agentvm login codex --with-api-key` does"
+
+
+class Codex(NamedTuple):
+    """`variables` hold its providers' keys; with `keyring` its login is where no guest can reach it."""
+
+    variables: tuple[str, ...] = ()
+    keyring: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
+    """Never raises: a file that can't be read is a notice. What is being logged in is not told to log in."""
+    directory = config_directory(host, CODEX)
+    path = os.path.join(directory, "config.toml")
+    if os.path.islink(path):
+        # In the guest it leads nowhere, as doctor tells.
+        return Codex()
+    try:
+        text = read_text(path, _LARGEST, follow=False) or ""
+        keyring = _uses_keyring(text)
+    except (ValueError, RecursionError) as problem:
+        return Codex(notices=(f"{path} can't be read: {problem}.",))
+    logged_in = os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
+    return Codex(codex_keys(text), keyring, () if logged_in else _missing_login(host, keyring))
+
+
+def _missing_login(host: Host, keyring: bool) -> tuple[str, ...]:
+    if keyring:
+        return (f"codex's login is in your keyring, which no VM can read: {_LOGIN}.",)
+    if host.environment.get("OPENAI_API_KEY"):
+        return (f"OPENAI_API_KEY alone does not log codex in: {_KEY}.",)
+    return ()
+
+
+def _uses_keyring(text: str) -> bool:
+    """Raises ValueError for what is not TOML."""
+    import tomllib
+
+    return tomllib.loads(text).get("cli_auth_credentials_store") in ("keyring", "auto")
