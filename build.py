@@ -5,6 +5,8 @@
     python3 build.py test [ARG...]      lint, types, the archive, and pytest (with ARGs), all without Lima
     python3 build.py smoke [ARG...]     the suites that need real Lima; only with AGENTVM_RUN_INTEGRATION_SMOKE=1
     python3 build.py try ARG...         `agentvm ARG...` on real Lima, in a scratch project
+    python3 build.py table NAME         one table of tests/tables.py (faults, together, quoting, attacks), on real Lima too
+                                        with AGENTVM_RUN_INTEGRATION_SMOKE=1
     python3 build.py agents [ARG...]    tests/agents with the real agents from npm, which it installs into build/agents
     python3 build.py lab up|run|down|remove
                                         the lab: real Lima where the machine has none of its own, see tests/lab
@@ -50,6 +52,8 @@ EPOCH = 315532800
 SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
 AGENTS = ROOT / "build" / "agents"
 AGENTS_SWITCH = "AGENTVM_TEST_AGENTS"
+NO_TESTS = 5
+"""pytest's exit status when nothing was selected."""
 
 
 def main(argv: "list[str]") -> int:
@@ -59,6 +63,7 @@ def main(argv: "list[str]") -> int:
         "smoke": smoke,
         "try": try_out,
         "agents": agents,
+        "table": table,
         "lab": lab,
         "bench": bench,
         "clean": clean,
@@ -151,6 +156,16 @@ def agents(arguments: "list[str]") -> int:
             with timed("agents"):
                 install_agents(place)
     return pytest(["tests/agents", *arguments], {**os.environ, AGENTS_SWITCH: str(place / "bin")})
+
+
+def table(arguments: "list[str]") -> int:
+    """Run the tests that fill a table: those without Lima, then, if they are asked for, those on it."""
+    if len(arguments) != 1:
+        give_up("table takes the name of one table; tests/tables.py has them.")
+    marked = ["-m", *arguments]
+    make_archive(make_environment(), ROOT, ARCHIVE)
+    without = pytest(["--ignore=tests/smoke", "--ignore=tests/agents", *marked], dict(os.environ))
+    return (0 if without == NO_TESTS else without) or smoke(marked)
 
 
 def lab(arguments: "list[str]") -> int:

@@ -10,6 +10,8 @@ import pytest
 
 from agentvm.model import Host
 
+pytest_plugins = ("tests.tables",)
+
 
 def pytest_configure() -> None:
     """Children inherit ignored signals, as from nohup or a shell's `&`; then nothing could be interrupted or hung up."""

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
+KEPT_PREFIX = "AGENTVM_SMOKE_PREFIX"
+"""Names a prefix whose base is used as it is, and kept: for who works on one stage again and again."""
 PATIENCE = 1800.0
 """Seconds for one command: under emulation a boot takes one and a half minutes, and an agent's installation two."""
 VIRTIOFSD = ".local/share/qemu/vhost-user/50-virtiofsd.json"
@@ -142,7 +144,9 @@ class Computer:
         subprocess.run([self.limactl, *words], env=self.environment, check=True, capture_output=True, timeout=PATIENCE)
 
     def own_directories(self) -> list[Path]:
-        return sorted(self.lima_home.glob(f"{self.prefix}-*"))
+        """Those of its instances, without a base that is to be kept."""
+        kept = f"{self.prefix}-base" if os.environ.get(KEPT_PREFIX) else "/"
+        return sorted(path for path in self.lima_home.glob(f"{self.prefix}-*") if not path.name.startswith(kept))
 
 
 def program() -> list[str]:
@@ -152,7 +156,7 @@ def program() -> list[str]:
 
 
 def make_computer() -> Computer:
-    prefix = f"s{secrets.token_hex(2)}"
+    prefix = os.environ.get(KEPT_PREFIX) or f"s{secrets.token_hex(2)}"
     directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
     computer = Computer(directory, prefix)
     computer.borrow(VIRTIOFSD, *DOWNLOADS)
@@ -193,7 +197,9 @@ def find_left(computer: Computer) -> list[str]:
 
 
 def own_processes(computer: Computer) -> dict[int, str]:
-    """The command lines with the prefix in them, by process id."""
+    """The command lines with the prefix in them, by process id; a base that is kept may go on running."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
-    pairs = (line.split(maxsplit=1) for line in listed.splitlines() if f"{computer.prefix}-" in line)
+    kept = f"{computer.prefix}-base" if os.environ.get(KEPT_PREFIX) else "\n"
+    lines = (line for line in listed.splitlines() if f"{computer.prefix}-" in line and kept not in line)
+    pairs = (line.split(maxsplit=1) for line in lines)
     return {int(pid): words for pid, words in pairs}
