@@ -7,6 +7,8 @@ names of variables, by the rules of `agentvm.environment.codex_keys`, and where 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from agentvm.environment import codex_keys
@@ -14,7 +16,7 @@ from agentvm.model import Host
 from agentvm.sharing import CODEX, config_directory, read_text
 
 _LARGEST = 1_000_000
-"""Bytes of config.toml."""
+"""Bytes of config.toml, and of a login."""
 _LOGIN = "`agentvm login codex --device-auth` makes a login in a file, which every VM shares"
 _KEY = "`printenv OPENAI_API_KEY | agentvm login codex --with-api-key` does"
 
@@ -41,6 +43,28 @@ def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
         return Codex(notices=(f"{path} can't be read: {problem}.",))
     logged_in = os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
     return Codex(codex_keys(text), keyring, () if logged_in else _missing_login(host, keyring))
+
+
+@contextmanager
+def keep_login(host: Host) -> Iterator[None]:
+    """Put the shared login back when it is gone afterwards: codex 0.169 deletes it before it asks for a new one."""
+    path = os.path.join(config_directory(host, CODEX), "auth.json")
+    try:
+        before = read_text(path, _LARGEST, follow=False)
+    except ValueError:
+        before = None
+    try:
+        yield
+    finally:
+        if before is not None and not os.path.lexists(path):
+            _put_back(path, os.fsencode(before))
+
+
+def _put_back(path: str, content: bytes) -> None:
+    """Only where there is nothing: a guest can write there, and may do so at this moment."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
 
 
 def _missing_login(host: Host, keyring: bool) -> tuple[str, ...]:

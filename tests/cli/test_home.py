@@ -219,6 +219,28 @@ def test_login_says_when_the_browsers_answer_can_not_arrive(ready: World) -> Non
     assert ready.ok("login", "codex").err == ""
 
 
+def test_a_login_that_was_given_up_leaves_the_earlier_one(ready: World) -> None:
+    """codex deletes it first, and its directory is the host's."""
+    login = write(ready.home / ".codex/auth.json", "earlier")
+    ready.add_program("codex", 'rm "$HOME/.codex/auth.json"; exit 1')
+    assert ready.run("login", "codex").status == 1
+    assert login.read_text() == "earlier"
+    assert login.stat().st_mode & 0o777 == 0o600
+    ready.add_program("codex", 'rm "$HOME/.codex/auth.json"; echo new >"$HOME/.codex/auth.json"')
+    ready.ok("login", "codex")
+    assert login.read_text() == "new\n"
+
+
+def test_a_login_is_put_back_through_no_link(ready: World) -> None:
+    login = write(ready.home / ".codex/auth.json", "earlier")
+    ready.add_program(
+        "codex", f'rm "$HOME/.codex/auth.json"; ln -s {ready.home}/victim "$HOME/.codex/auth.json"; exit 1'
+    )
+    assert ready.run("login", "codex").status == 1
+    assert login.is_symlink()
+    assert not (ready.home / "victim").exists()
+
+
 def test_login_that_can_not_be(ready: World) -> None:
     assert "Did you mean 'claude'?" in ready.fails(2, "login", "cluade")
     assert "needs the name of an agent" in ready.fails(2, "login")

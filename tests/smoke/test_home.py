@@ -259,13 +259,21 @@ def test_services_of_the_hosts_localhost_are_reached(resident: Resident) -> None
 
 
 def test_the_browsers_answer_reaches_a_login_in_the_vm(resident: Resident) -> None:
-    """Codex's own server answers, in the VM: it knows nothing of the state that this browser brings."""
+    """Codex's own server answers, in the VM: it knows nothing of the state that this browser brings.
+
+    Then this login is given up, and the one that codex deleted for it is there again.
+    """
+    login = resident.home / ".codex/auth.json"
+    before = login.read_bytes()
     address = "http://127.0.0.1:1455/auth/callback?code=none&state=none"
     with start(resident, "login", "codex") as shown:
         deadline = time.monotonic() + 60
         while "State mismatch" not in (answer := fetch(address)):
             assert time.monotonic() < deadline, f"{answer!r}\n{shown.show()}"
             time.sleep(1)
+        shown.type("C-c")
+        shown.await_one({"ended": "Pane is dead"})
+    assert login.read_bytes() == before
 
 
 def fetch(address: str) -> str:

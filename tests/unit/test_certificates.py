@@ -213,8 +213,19 @@ class Guest:
         self.program("flock", 'shift 2; exec "$@"')
         self.program(
             "update-ca-certificates",
-            f'echo asked >>"{root}/asked"; exec "{REAL}" --sysroot "{root}" --hooksdir /nowhere "$@"',
+            f'echo asked >>"{root}/asked"; exec "{REAL}" {self.places()} "$@"',
         )
+
+    def places(self) -> str:
+        """One by one: not every version of it has --sysroot."""
+        places = {
+            "certsconf": self.root / "etc/ca-certificates.conf",
+            "certsdir": self.root / "usr/share/ca-certificates",
+            "localcertsdir": self.place,
+            "etccertsdir": self.etc,
+            "hooksdir": "/nowhere",
+        }
+        return " ".join(f'--{name} "{path}"' for name, path in places.items())
 
     def program(self, name: str, text: str) -> None:
         (self.root / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from agentvm.agents import AGENTS, CLAUDE, CODEX, OPENCODE
+from agentvm.codex import keep_login
 from agentvm.commands.run import run_wanted
 from agentvm.commands.words import nearest
 from agentvm.context import Context
@@ -28,7 +31,8 @@ def login(context: Context, arguments: tuple[str, ...]) -> int:
             f"port {_CALLBACK} of this computer is taken, so the browser's answer would not reach the VM; "
             "end what listens there, or use `agentvm login codex --device-auth`"
         )
-    return run_wanted(context, name, (*_COMMANDS[name], *rest), f"login {name}", yolo=False)
+    with keep_login(context.host) if name == CODEX.name else nullcontext():
+        return run_wanted(context, name, (*_COMMANDS[name], *rest), f"login {name}", yolo=False)
 
 
 def _gh(context: Context) -> Error:
