@@ -111,6 +111,13 @@ class Screen:
             before = seen
         raise AssertionError(f"none of {list(known)} came, but:\n{self.show()}")
 
+    def await_end(self, seconds: float = 60) -> None:
+        """Wait until the program has ended."""
+        deadline = time.monotonic() + seconds
+        while self.tell("display-message", "-p", "#{pane_dead}").strip() != "1":
+            assert time.monotonic() < deadline, f"it did not end, but shows:\n{self.show()}"
+            time.sleep(0.2)
+
 
 @contextmanager
 def screen(argv: Sequence[str], directory: Path, environment: dict[str, str]) -> Iterator[Screen]:

@@ -272,7 +272,7 @@ def test_the_browsers_answer_reaches_a_login_in_the_vm(resident: Resident) -> No
             assert time.monotonic() < deadline, f"{answer!r}\n{shown.show()}"
             time.sleep(1)
         shown.type("C-c")
-        shown.await_one({"ended": "Pane is dead"})
+        shown.await_end()
     assert login.read_bytes() == before
 
 
