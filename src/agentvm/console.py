@@ -35,6 +35,17 @@ class Console:
         if self.verbosity >= 0:
             _write(sys.stderr, printable(self._decoded(data)))
 
+    def columns(self) -> int:
+        """How many the terminal has that shows what was asked for; 0 when it is no terminal, or does not tell."""
+        try:
+            return os.get_terminal_size(1).columns
+        except OSError:
+            return 0
+
+    def width(self) -> int:
+        """Columns for text: the terminal's, but no more than people like to read, and enough for a word."""
+        return max(20, min(self.columns() or 80, 80))
+
     def _decoded(self, data: bytes) -> str:
         """A character may come in two pieces."""
         if self._decode is None:

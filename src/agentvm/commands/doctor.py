@@ -7,13 +7,14 @@ import os
 
 from agentvm.agents import AGENTS
 from agentvm.commands.agents import agent_findings
+from agentvm.commands.arguments import parse
+from agentvm.commands.preferences import show_values
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments, table
+from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Finding, Status
 from agentvm.plan import newest_golden
-from agentvm.settings import SETTINGS, Setting, config_path
 from agentvm.sharing import plan_sharing
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
@@ -21,9 +22,7 @@ _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
 
 def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     """Exit status 1 when something is broken, 0 else; warnings are no failure."""
-    parser = Arguments("doctor")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("doctor", arguments)
     findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context))
     findings += (*_shims(context), *agent_findings(context))
     if options.json:
@@ -31,23 +30,8 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     else:
         rows = [(_SIGNS[f.verdict], f.subject, f.text + (f" -> {f.hint}" if f.hint else "")) for f in findings]
         context.console.product(table(rows))
-        context.console.product("\nsettings\n" + _settings(context))
+        context.console.product("\nsettings\n" + show_values(context))
     return 1 if any(finding.verdict == "error" for finding in findings) else 0
-
-
-def _settings(context: Context) -> str:
-    rows = [(s.variable, _value(context, s), context.settings.sources[s.name]) for s in SETTINGS]
-    mounts = (f"{extra.path}{'' if extra.writable else ' (read-only)'}" for extra in context.settings.mounts)
-    lists = (("mounts", ", ".join(mounts)), ("pass_env", ", ".join(context.settings.pass_env)))
-    return table(rows + [(name, value, config_path(context.host)) for name, value in lists if value])
-
-
-def _value(context: Context, setting: Setting) -> str:
-    """As people write it. A command may have a token in it, and doctor's output is pasted into reports."""
-    value = getattr(context.settings, setting.name)
-    if setting.name.endswith("_install_cmd"):
-        return "(set)" if value else ""
-    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _manifest(context: Context) -> Finding:

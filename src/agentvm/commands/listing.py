@@ -6,15 +6,14 @@ import json
 import os
 from typing import Any
 
-from agentvm.commands.words import Arguments, table
+from agentvm.commands.arguments import parse
+from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.model import Instance, Role
 
 
 def list_instances(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("list")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("list", arguments)
     instances = our_instances(context, context.backend.list())
     newest = max((_generation(instance) for instance in instances if _role(instance) is Role.GOLDEN), default=0)
     entries = [_entry(context, instance, newest) for instance in instances]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
+from agentvm.commands.arguments import parse
 from agentvm.commands.listing import our_instances
 from agentvm.commands.target import current_name, is_unfinished, lock_name, named_instance
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.instances import carry_out
@@ -15,10 +15,7 @@ from agentvm.plan import plan_remove, plan_stop
 
 
 def stop(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("stop")
-    parser.add_argument("instance", nargs="?")
-    parser.add_argument("--force", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("stop", arguments)
     instance = _target(context, options.instance)
     if instance is None:
         return 0
@@ -32,10 +29,7 @@ def stop(context: Context, arguments: tuple[str, ...]) -> int:
 
 
 def remove(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("rm")
-    parser.add_argument("instance", nargs="?")
-    parser.add_argument("--force", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("rm", arguments)
     instance = _target(context, options.instance)
     if instance is not None:
         _remove(context, instance, options.force)
@@ -44,9 +38,7 @@ def remove(context: Context, arguments: tuple[str, ...]) -> int:
 
 def prune(context: Context, arguments: tuple[str, ...]) -> int:
     """Delete stopped project VMs, those whose project is gone, and what killed runs left."""
-    parser = Arguments("prune")
-    parser.add_argument("--dry-run", action="store_true")
-    if parser.parse_args(arguments).dry_run:
+    if parse("prune", arguments).dry_run:
         context = context.rehearse()
     pruned, kept = 0, 0
     for instance in our_instances(context, context.backend.list()):

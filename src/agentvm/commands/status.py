@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from agentvm.agents import AGENTS, NPM_PREFIX
+from agentvm.commands.arguments import parse
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments, table
+from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.instances import ask
 from agentvm.model import Command, Instance, InstanceSpec, Status
@@ -30,9 +31,7 @@ version() {{
 
 
 def status(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("status")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("status", arguments)
     project = current_project(context)
     wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
     actual = context.backend.find(wanted.name)

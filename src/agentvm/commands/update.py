@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentvm.agents import AGENTS
+from agentvm.commands.arguments import parse
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments, nearest
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
@@ -19,13 +19,7 @@ _PATIENCE = 3600.0
 
 def update(context: Context, arguments: tuple[str, ...]) -> int:
     """Without names those that are installed; a named one is installed if it is missing."""
-    parser = Arguments("update")
-    parser.add_argument("agents", nargs="*")
-    parser.add_argument("--base", action="store_true")
-    options = parser.parse_args(arguments)
-    for name in options.agents:
-        if name not in AGENTS:
-            raise UsageError(f"There is no agent {name!r}.{nearest(name, AGENTS)}", f"There are {', '.join(AGENTS)}.")
+    options = parse("update", arguments)
     names = tuple(dict.fromkeys(options.agents))
     return _update_base(context, names) if options.base else _update_project(context, names)
 
