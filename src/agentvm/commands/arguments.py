@@ -35,7 +35,11 @@ class Arguments:
 
 def parse(name: str, words: tuple[str, ...], part: str | None = None) -> Arguments:
     """Read what follows the name of a command, or that of one of its own commands, `part`."""
-    command = find_command(name) if part is None else find_part(find_command(name), part)
+    return read(find_command(name) if part is None else find_part(find_command(name), part), words)
+
+
+def read(command: CommandEntry, words: tuple[str, ...]) -> Arguments:
+    """Read what follows the name of this command."""
     values: dict[str, Any] = {option.key: None if option.value else False for option in command.options}
     operands, rest = _read(command, list(words), values)
     values.update(_assign(command, operands))

@@ -27,30 +27,47 @@ Page = tuple["str | Rows", ...]
 
 
 def lay_out(page: Page, width: int) -> str:
-    """The page as lines that are no longer than `width`, but for words and code that are."""
-    return "\n\n".join(
-        "\n".join(_rows(block, width) if isinstance(block, Rows) else fill(block, width)) for block in page
-    )
+    """The page as lines that are no longer than `width`, but for code and words that are."""
+    terms = [term for block in page if isinstance(block, Rows) and not block.code for term, _ in block.rows]
+    column = _column(terms, width // 2 - _INDENT)
+    return "\n\n".join("\n".join(_block(block, width, column)) for block in page)
 
 
-def _rows(block: Rows, width: int) -> Iterator[str]:
+def _column(terms: Iterable[str], limit: int) -> int:
+    """How wide terms are that have their texts beside them; 0 where so few would fit that all texts go below."""
+    lengths = [len(term) for term in terms]
+    fitting = [length for length in lengths if length <= limit]
+    return max(fitting, default=0) if 2 * len(fitting) >= len(lengths) else 0
+
+
+def _block(block: str | Rows, width: int, column: int) -> Iterator[str]:
+    if not isinstance(block, Rows):
+        yield from fill(block, width)
+        return
+    if block.code:
+        column = _column((term for term, _ in block.rows), width * 3 // 5)
     yield from fill(block.title, width) if block.title else ()
-    limit = width * 3 // 5 if block.code else width // 2 - _INDENT
-    column = max((len(term) for term, _ in block.rows if len(term) <= limit), default=0)
-    # Where no term fits beside its text, all texts are indented alike.
-    margin = _INDENT + column + _GAP if column else _HANG
     for term, text in block.rows:
-        lines = fill(text, width - margin)
-        if len(term) <= limit and lines:
-            yield f"{'':{_INDENT}}{term:{column}}{'':{_GAP}}{lines.pop(0)}"
-        else:
-            yield from [f"{'':{_INDENT}}{term}"] if block.code else _hang(term, width)
-        yield from (f"{'':{margin}}{line}" for line in lines)
+        yield from _row(term, text, width, column) if column else _below(term, text, width, block.code)
+
+
+def _row(term: str, text: str, width: int, column: int) -> Iterator[str]:
+    margin = _INDENT + column + _GAP
+    if len(term) > column or max(map(len, text.split())) > width - margin:
+        yield from _below(term, text, width, code=True)
+        return
+    for number, line in enumerate(fill(text, width - margin)):
+        yield f"{'':{_INDENT}}{'' if number else term:{column}}{'':{_GAP}}{line}"
+
+
+def _below(term: str, text: str, width: int, code: bool) -> Iterator[str]:
+    yield from [f"{'':{_INDENT}}{term}"] if code else _hang(term, width)
+    yield from (f"{'':{_HANG}}{line}" for line in fill(text, width - _HANG))
 
 
 def _hang(term: str, width: int) -> list[str]:
     first, *others = fill(term, width - _HANG)
-    return [f"{'':{_INDENT}}{first}", *(f"{'':{_HANG - 1}}{line}" for line in others)]
+    return [f"{'':{_INDENT}}{first}", *(f"{'':{_INDENT + _GAP}}{line}" for line in others)]
 
 
 def fill(text: str, width: int) -> list[str]:

@@ -259,7 +259,11 @@ GROUPS = (
                 details=(
                     "Agents don't update themselves in a VM. Without names, those that are installed are updated.",
                 ),
-                operands=(Operand("AGENT", "install it too if it is missing", AGENT, optional=True, many=True),),
+                operands=(
+                    Operand(
+                        "AGENT", "one to update; it is installed if it is missing", AGENT, optional=True, many=True
+                    ),
+                ),
                 options=(Option("--base", "in the working base; new VMs have it after `agentvm base snapshot`"),),
                 examples=(
                     ("agentvm update", "all that this VM has"),
@@ -387,7 +391,7 @@ GROUPS = (
                 examples=(
                     ("agentvm help sharing", "what a VM sees of your computer"),
                     ("agentvm help codex", "agentvm's own help; `agentvm codex --help` is Codex's"),
-                    ("agentvm help --man | man -l -", "the manual; on macOS `| mandoc -a`"),
+                    ("agentvm help --man | man -l -", "the manual; on macOS `| mandoc | less`"),
                 ),
                 early=True,
             ),

@@ -33,7 +33,10 @@ FILES = (
     ("~/.config/agentvm/config.toml", "settings; XDG_CONFIG_HOME moves it"),
     ("~/.local/state/agentvm/", "locks, logs and notes, private to you; XDG_STATE_HOME moves it"),
     ("~/.local/share/agentvm/shims/", "what `agentvm install-shims` writes, if no other directory is named"),
-    ("~/.cache/agentvm/", "the unpacked program, made anew when it is missing; XDG_CACHE_HOME moves it"),
+    (
+        "~/.cache/agentvm/",
+        "the unpacked program, made anew when it is missing (macOS: ~/Library/Caches); XDG_CACHE_HOME moves it",
+    ),
     ("~/.lima/", "the VMs, as Lima keeps them; LIMA_HOME moves it"),
     ("agentvm.json", "in a VM's directory there: the label that says whose it is and what it shares"),
 )
@@ -179,7 +182,7 @@ def _settings() -> Page:
 
 
 def _files() -> Page:
-    return (Rows("", FILES), "`agentvm settings` shows which config.toml counts, `agentvm --verbose` names logs.")
+    return (Rows("", FILES), "`agentvm settings` shows which config.toml counts.")
 
 
 def _exit_status() -> Page:
