@@ -221,12 +221,12 @@ def test_settings_tells_each_value_and_where_it_is_from(world: World) -> None:
 def test_no_setting_that_may_hold_a_token_is_shown(ready: World) -> None:
     for setting in SETTINGS:
         if setting.secret:
-            variables = {setting.variable: "install --token=s3cret"}
+            ready.environment[setting.variable] = "install --token=s3cret"
             for words in (("doctor",), ("settings",)):
-                said = ready.run(*words, **variables)
+                said = ready.run(*words)
                 assert "s3cret" not in said.out + said.err
                 assert "(set)" in said.out
-            (fact,) = [f for f in ready.json("settings", **variables)["settings"] if f["name"] == setting.name]
+            (fact,) = [f for f in ready.json("settings")["settings"] if f["name"] == setting.name]
             assert (fact["value"], fact["hidden"]) == (None, True)
 
 

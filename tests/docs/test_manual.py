@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 
+from agentvm.commands.manual import manual
 from agentvm.commands.table import COMMANDS
 from agentvm.settings import SETTINGS
-from tests.docs.reference import MANUAL, manual
+from tests.docs.reference import MANUAL
 
 
 def test_the_manual_is_what_the_tables_say() -> None:
@@ -19,13 +20,13 @@ def test_it_is_read_without_a_complaint() -> None:
     checked = subprocess.run(["mandoc", "-T", "lint", MANUAL], check=False, capture_output=True, text=True)
     assert checked.stdout + checked.stderr == ""
     if groff := shutil.which("groff"):
-        command = [groff, "-man", "-ww", "-T", "utf8", MANUAL]
-        assert subprocess.run(command, check=True, capture_output=True, text=True).stderr == ""
+        formatted = [groff, "-man", "-ww", "-T", "utf8", str(MANUAL)]
+        assert subprocess.run(formatted, check=True, capture_output=True, text=True).stderr == ""
 
 
 def test_everything_is_in_it() -> None:
-    command = ["mandoc", "-T", "utf8", "-O", "width=1000", MANUAL]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    formatted = ["mandoc", "-T", "utf8", "-O", "width=1000", str(MANUAL)]
+    shown = subprocess.run(formatted, check=True, capture_output=True, text=True).stdout
     # Bold is a letter that is written twice.
     text = " ".join(re.sub(".\b", "", shown).split())
     for command in COMMANDS.values():

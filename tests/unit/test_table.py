@@ -17,6 +17,7 @@ from agentvm.commands.table import (
     GLOBAL_OPTIONS,
     SHELLS,
     CommandEntry,
+    Operand,
     Option,
     choices,
     find_command,
@@ -41,9 +42,10 @@ def test_a_row_is_whole(row: CommandEntry) -> None:
     for operand in row.operands:
         assert re.fullmatch(r"[A-Z]+", operand.name)
         assert operand.help
-    assert {part.completes for part in (*row.options, *row.operands)} <= KINDS
+    parts: list[Option | Operand] = [*row.options, *row.operands]
+    assert {part.completes for part in parts} <= KINDS
     assert not [operand for operand in row.operands[:-1] if operand.many]
-    keys = [part.key for part in (*row.options, *row.operands)]
+    keys = [part.key for part in parts]
     assert len(set(keys)) == len(keys)
     # The completions put these between single quotes, where fish reads backslashes and zsh a first colon.
     texts = [row.summary, *(option.help for option in row.options)]

@@ -29,19 +29,19 @@ def main_page() -> Page:
 def command_page(command: CommandEntry) -> Page:
     """All about a command, and below it the topic of its name, if there is one."""
     topic = TOPICS[command.name].page() if command.name in TOPICS else ()
-    return (f"usage: agentvm {command.usage}", sentence(command.summary), *command_blocks(command), *topic)
+    own = () if command.program else (_HELP,)
+    return (f"usage: agentvm {command.usage}", sentence(command.summary), *command_blocks(command, own), *topic)
 
 
-def command_blocks(command: CommandEntry) -> Page:
-    """What there is to say of a command below its usage and its summary."""
+def command_blocks(command: CommandEntry, more: tuple[tuple[str, str], ...] = ()) -> Page:
+    """What there is to say of a command below its usage and its summary; `more` are options that every command has."""
     parts = ((part.usage, part.summary) for part in command.parts)
     operands = ((operand.usage.strip("[]"), operand.help) for operand in command.operands)
     options = [(option.term, option.help) for option in command.options]
-    own = [] if command.program or command.passes_on else [_HELP]
     blocks = (
         Rows("Commands", parts),
         Rows("Arguments", operands),
-        Rows("Options", [*options, *own]),
+        Rows("Options", [*options, *more]),
         Rows("Examples", command.examples, code=True),
     )
     return (*command.details, *(block for block in blocks if block.rows))

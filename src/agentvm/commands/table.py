@@ -322,7 +322,7 @@ GROUPS = (
                 "prune",
                 "delete stopped VMs, and those of vanished projects",
                 "remove:prune",
-                details=("The base, its snapshot, VMs that run and VMs of others are left alone.",),
+                details=("The base, its snapshot, VMs with sessions and VMs of others are left alone.",),
                 options=(_DRY_RUN,),
                 examples=(("agentvm prune --dry-run", "what would go"), ("agentvm prune", "delete them")),
             ),
