@@ -7,6 +7,7 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from agentvm.commands.table import COMMANDS, GLOBAL_OPTIONS
 from tests.cli.world import World, program, wait_for, write_program
 
 OPTIONS = {word for option in GLOBAL_OPTIONS for word in (option.name, option.short) if word}
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 INSTANCES = "INSTANCES"
 FILES = {"README.md", "src"}
 CASES: tuple[tuple[str, set[str] | str], ...] = (
@@ -198,6 +200,14 @@ def shell(ready: World, request: pytest.FixtureRequest) -> Iterator[Shell]:
     started = SHELLS[request.param](ready, environment)
     yield started
     started.close()
+
+
+def test_the_script_for_bash_has_no_fault_that_shellcheck_knows(world: World) -> None:
+    script = world.ok("completion", "bash").out
+    checked = subprocess.run(
+        [SHELLCHECK, "--shell=bash", "-"], input=script, check=False, capture_output=True, text=True
+    )
+    assert checked.stdout == ""
 
 
 def test_what_is_offered(shell: Shell, ready: World) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentvm.commands.entry import CommandEntry
 from agentvm.commands.layout import Page, Rows
 from agentvm.commands.manual import manual
 from agentvm.commands.pages import command_blocks, sentence
 from agentvm.commands.schemas import SCHEMAS
-from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS, CommandEntry
+from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS
 from agentvm.commands.topics import EXIT_STATUSES, FILES
 from agentvm.settings import SETTINGS
 

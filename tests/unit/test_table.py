@@ -11,22 +11,13 @@ from agentvm import agents
 from agentvm.cli import parse_options
 from agentvm.commands import base
 from agentvm.commands.arguments import parse, read
-from agentvm.commands.table import (
-    AGENTS,
-    COMMANDS,
-    GLOBAL_OPTIONS,
-    SHELLS,
-    CommandEntry,
-    Operand,
-    Option,
-    choices,
-    find_command,
-)
+from agentvm.commands.entry import CommandEntry, Operand, Option
+from agentvm.commands.table import AGENTS, COMMANDS, GLOBAL_OPTIONS, SHELLS, choices, find_command
 from agentvm.commands.topics import TOPICS
 from agentvm.errors import UsageError
 
 ROWS = {row.name: row for command in COMMANDS.values() for row in (command, *command.parts)}
-KINDS = {"", "agent", "command", "directory", "file", "instance", "page", "shell"}
+KINDS = {"", "agent", "directory", "file", "instance", "page", "shell"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)

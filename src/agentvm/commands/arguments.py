@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from agentvm.commands.table import (
-    AFTER_OPERAND,
-    AGENT,
-    GLOBAL_OPTIONS,
-    CommandEntry,
-    Operand,
-    Option,
-    choices,
-    find_command,
-    find_part,
-)
+from agentvm.commands.entry import AFTER_OPERAND, AGENT, CommandEntry, Operand, Option
+from agentvm.commands.table import GLOBAL_OPTIONS, choices, find_command, find_part
 from agentvm.errors import UsageError, nearest
 
 TYPE_CHECKING = False

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agentvm import __version__
+from agentvm.commands.entry import CommandEntry
 from agentvm.commands.layout import Page, Rows, fill
 from agentvm.commands.pages import LEAD, USAGE, command_blocks, sentence
-from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS, CommandEntry
+from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS
 from agentvm.commands.topics import TOPICS
 
 _DATE = "2026-11-24"

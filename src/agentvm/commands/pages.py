@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from agentvm.commands.entry import CommandEntry
 from agentvm.commands.layout import Page, Rows
-from agentvm.commands.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, CommandEntry, find_part
+from agentvm.commands.table import COMMANDS, GLOBAL_OPTIONS, GROUPS, find_part
 from agentvm.commands.topics import TOPICS
 
 USAGE = "usage: agentvm [options] COMMAND [args…]"
