@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
             console.product(f"agentvm {__version__}")
             return 0
         if options.help or not words:
-            return _help(console, tuple(words), options.help)
+            return _help(console, tuple(words[:1]), options.help)
         if words == [_INSTANCE_NAMES]:
             return _tell_instance_names(console)
         return _dispatch(console, options, words)

@@ -10,11 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from agentvm.commands.completion import script
+from agentvm.commands.entry import DIRECTORY, FILE, CommandEntry, Operand, Option
 from agentvm.commands.table import COMMANDS, GLOBAL_OPTIONS
 from tests.cli.world import World, program, wait_for, write_program
 
@@ -188,18 +191,23 @@ class Fish:
 SHELLS: dict[str, Callable[[World, dict[str, str]], Shell]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
 
 
+@contextmanager
+def started(name: str, world: World, agentvm: str) -> Iterator[Shell]:
+    """One of the shells, with `agentvm`, a text, as a program on its PATH, in a project with a file and a directory."""
+    write_program(world.directory / "path" / "agentvm", agentvm)
+    (world.project / "README.md").write_text("")
+    (world.project / "src").mkdir()
+    path = f"{world.directory}/path:{world.environment['PATH']}"
+    environment = world.environment | {"PATH": path, "TERM": "xterm", "INPUTRC": os.devnull, "HISTFILE": ""}
+    shell = SHELLS[name](world, environment)
+    yield shell
+    shell.close()
+
+
 @pytest.fixture(params=SHELLS)
 def shell(ready: World, request: pytest.FixtureRequest) -> Iterator[Shell]:
-    """One of the shells, with agentvm on its PATH, in a project with a file and a directory."""
-    write_program(ready.directory / "path" / "agentvm", f'exec {shlex.join(program())} "$@"\n')
-    (ready.project / "README.md").write_text("")
-    (ready.project / "src").mkdir()
-    path = f"{ready.directory}/path:{ready.environment['PATH']}"
-    # No inputrc but our own, and no size that would fold lines.
-    environment = ready.environment | {"PATH": path, "TERM": "xterm", "INPUTRC": os.devnull, "HISTFILE": ""}
-    started = SHELLS[request.param](ready, environment)
-    yield started
-    started.close()
+    with started(request.param, ready, f'exec {shlex.join(program())} "$@"\n') as lent:
+        yield lent
 
 
 def test_the_script_for_bash_has_no_fault_that_shellcheck_knows(world: World) -> None:
@@ -227,3 +235,34 @@ def test_nothing_is_said_when_the_names_can_not_be_had(shell: Shell, ready: Worl
     place.write_text("nonsense")
     assert shell.offers("stop ") == set()
     assert ready.run("complete-instances") == (1, "", "")
+
+
+MADE_UP = (
+    CommandEntry(
+        "move",
+        "a made-up one",
+        operands=(Operand("FIRST", "any word"), Operand("FILE", "many", FILE, many=True)),
+        options=(Option("--to", "where to", "DIR", completes=DIRECTORY), Option("--idle", "how long", "TIME")),
+    ),
+)
+VALUES: tuple[tuple[str, set[str]], ...] = (
+    ("m", {"move"}),
+    ("move --to ", {"src"}),
+    ("move --idle ", set()),
+    ("move ", set()),
+    ("move --idle 2h ", set()),
+    ("move --idle 2h one READ", {"README.md"}),
+    ("move one two READ", {"README.md"}),
+    ("move one -- two READ", {"README.md"}),
+    ("move --i", {"--idle"}),
+)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_values_of_options_and_many_operands(world: World, name: str) -> None:
+    """With commands that are made up, since no real one has all of this."""
+    text = world.directory / "script"
+    text.write_text(script(name, MADE_UP))
+    with started(name, world, f"cat {text}\n") as shell:
+        wrong = {line: offered for line, expected in VALUES if (offered := shell.offers(line)) != expected}
+    assert not wrong

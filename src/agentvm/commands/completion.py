@@ -27,7 +27,7 @@ from agentvm.quoting import join, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Words = list[tuple[str, str]]
 """What can be typed, and what is said of it."""
@@ -39,8 +39,24 @@ _HELP = Option("--help", "show how to use it", short="-h")
 
 def completion(console: Console, arguments: tuple[str, ...]) -> int:
     shell = parse("completion", arguments).shell
-    console.product({"bash": bash, "zsh": zsh, "fish": fish}[shell]().rstrip("\n"))
+    console.product(script(shell, tuple(COMMANDS.values())).rstrip("\n"))
     return 0
+
+
+def script(shell: str, commands: tuple[CommandEntry, ...]) -> str:
+    """What `shell` reads to complete these commands."""
+    template, row, choice = {
+        "bash": (BASH, _bash_row, _bash_choice),
+        "zsh": (ZSH, _zsh_row, _zsh_choice),
+        "fish": (FISH, _fish_row, _fish_choice),
+    }[shell]
+    rows = "".join(map(row, _known(commands)))
+    offers = "".join(choice(kind, words) for kind, words in _choices().items())
+    for mark, text in (("@ROWS@\n", rows), ("@CHOICES@\n", offers)):
+        template = template.replace(mark, text)
+    for kind in (INSTANCE, DIRECTORY, FILE):
+        template = template.replace(f"@{kind.upper()}@", kind)
+    return template
 
 
 class _Known:
@@ -55,9 +71,9 @@ class _Known:
         self.passes = _PASSES[passes_on]
 
 
-def _known() -> Iterator[_Known]:
-    yield _Known("", [(name, command.summary) for name, command in COMMANDS.items()], GLOBAL_OPTIONS, [], "")
-    for command in COMMANDS.values():
+def _known(commands: tuple[CommandEntry, ...]) -> Iterator[_Known]:
+    yield _Known("", [(command.name, command.summary) for command in commands], GLOBAL_OPTIONS, [], "")
+    for command in commands:
         yield _of(command)
         yield from map(_of, command.parts)
 
@@ -77,18 +93,8 @@ def _choices() -> dict[str, Words]:
     return {**found, PAGE: [*((name, command.summary) for name, command in COMMANDS.items()), *pages]}
 
 
-def _fill(template: str, row: Callable[[_Known], str], choice: Callable[[str, Words], str]) -> str:
-    rows = "".join(row(known) for known in _known())
-    offers = "".join(choice(kind, words) for kind, words in _choices().items())
-    for mark, text in (("@ROWS@\n", rows), ("@CHOICES@\n", offers)):
-        template = template.replace(mark, text)
-    for kind in (INSTANCE, DIRECTORY, FILE):
-        template = template.replace(f"@{kind.upper()}@", kind)
-    return template
-
-
-def bash() -> str:
-    return _fill(BASH, _bash_row, lambda kind, words: f"        {kind}) _agentvm_words {quote(_lines(words))} ;;\n")
+def _bash_choice(kind: str, words: Words) -> str:
+    return f"        {kind}) _agentvm_words {quote(_lines(words))} ;;\n"
 
 
 def _bash_row(known: _Known) -> str:
@@ -102,8 +108,8 @@ def _lines(words: Words) -> str:
     return "\n".join(word for word, _ in words)
 
 
-def zsh() -> str:
-    return _fill(ZSH, _zsh_row, lambda kind, words: f"        ({kind}) found=({_described(words, ':')}) ;;\n")
+def _zsh_choice(kind: str, words: Words) -> str:
+    return f"        ({kind}) found=({_described(words, ':')}) ;;\n"
 
 
 def _zsh_row(known: _Known) -> str:
@@ -120,10 +126,6 @@ def _zsh_row(known: _Known) -> str:
 
 def _described(words: Words, between: str) -> str:
     return join(tuple(f"{word}{between}{text}".rstrip(between) for word, text in words))
-
-
-def fish() -> str:
-    return _fill(FISH, _fish_row, _fish_choice)
 
 
 def _fish_row(known: _Known) -> str:
