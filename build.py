@@ -99,7 +99,7 @@ def build(arguments: "list[str]") -> int:
 def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
-    require_programs("git", "jq", "gh")
+    require_programs("git", "jq", "gh", "tmux")
     sources = ["src", "build.py", "tests", "bench"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])
