@@ -10,6 +10,7 @@
     python3 build.py agents [ARG...]    tests/agents with the real agents from npm, which it installs into build/agents
     python3 build.py lab up|run|down|remove
                                         the lab: real Lima where the machine has none of its own, see tests/lab
+    python3 build.py record             the session in the README, recorded on real Lima: docs/session/session.cast and .svg
     python3 build.py bench [NAME]       bench/NAME.py, by default how long the archive takes to start
     python3 build.py clean              removes what this program made in the checkout
 
@@ -65,6 +66,7 @@ def main(argv: "list[str]") -> int:
         "agents": agents,
         "table": table,
         "lab": lab,
+        "record": record,
         "bench": bench,
         "clean": clean,
     }
@@ -171,6 +173,36 @@ def table(arguments: "list[str]") -> int:
 def lab(arguments: "list[str]") -> int:
     """Hand over to the lab's own program."""
     return subprocess.call([sys.executable, LAB, *arguments])
+
+
+def record(arguments: "list[str]") -> int:
+    """Record on real Lima, here or in the lab, and draw it here."""
+    refuse_arguments("record", arguments)
+    tools = make_environment(ROOT / "build" / "record", ["record"]).parent
+    place, made = ROOT / "docs" / "session", ROOT / "build" / "session.cast"
+    made.parent.mkdir(exist_ok=True)
+    obstacle = find_obstacle()
+    if not obstacle:
+        make_archive(make_environment(), ROOT, ARCHIVE)
+        return subprocess.call(
+            [tools / "python", place / "record.py", ARCHIVE, made],
+            env={**os.environ, "PATH": path_with(tools)},
+        )
+    raise_lab(obstacle)
+    with packed_checkout() as checkout:
+        failed = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout) or run_in_lab("cd ~/checkout && python3 build.py record")
+    if failed:
+        return failed
+    with made.open("wb") as file:
+        run_in_lab("cat ~/checkout/build/session.cast", stdout=file)
+    return draw(tools, made, place)
+
+
+def draw(tools: Path, cast: Path, place: Path) -> int:
+    """The recording, and the picture of it."""
+    shutil.copyfile(cast, place / "session.cast")
+    run_quietly([tools / "termtosvg", "render", place / "session.cast", place / "session.svg", "-t", "window_frame"])
+    return 0
 
 
 def bench(arguments: "list[str]") -> int:
@@ -443,9 +475,12 @@ def raise_lab(obstacle: str) -> None:
         )
 
 
-def run_in_lab(script: str, arguments: "Sequence[str]" = (), stdin: "IO[bytes] | None" = None) -> int:
+def run_in_lab(
+    script: str, arguments: "Sequence[str]" = (), stdin: "IO[bytes] | None" = None, stdout: "IO[bytes] | None" = None
+) -> int:
     """Run a line of shell as the lab's user, with these arguments."""
-    return subprocess.call([sys.executable, LAB, "run", "sh", "-c", script, "sh", *arguments], stdin=stdin)
+    words = [sys.executable, LAB, "run", "sh", "-c", script, "sh", *arguments]
+    return subprocess.call(words, stdin=stdin, stdout=stdout)
 
 
 @contextmanager
