@@ -178,31 +178,38 @@ def lab(arguments: "list[str]") -> int:
 def record(arguments: "list[str]") -> int:
     """Record on real Lima, here or in the lab, and draw it here."""
     refuse_arguments("record", arguments)
-    tools = make_environment(ROOT / "build" / "record", ["record"]).parent
-    place, made = ROOT / "docs" / "session", ROOT / "build" / "session.cast"
+    made = ROOT / "build" / "session.cast"
     made.parent.mkdir(exist_ok=True)
+    tools = make_environment(ROOT / "build" / "record", ["record"]).parent
     obstacle = find_obstacle()
-    if not obstacle:
-        make_archive(make_environment(), ROOT, ARCHIVE)
-        return subprocess.call(
-            [tools / "python", place / "record.py", ARCHIVE, made],
-            env={**os.environ, "PATH": path_with(tools)},
-        )
+    failed = record_in_lab(obstacle, made) if obstacle else record_here(tools, made)
+    if failed or "AGENTVM_IN_LAB" in os.environ:
+        return failed
+    draw(tools, made, ROOT / "docs" / "session")
+    return 0
+
+
+def record_here(tools: Path, made: Path) -> int:
+    make_archive(make_environment(), ROOT, ARCHIVE)
+    words = [str(word) for word in (tools / "python", ROOT / "docs" / "session" / "record.py", ARCHIVE, made)]
+    return subprocess.call(words, env={**os.environ, "PATH": path_with(tools)})
+
+
+def record_in_lab(obstacle: str, made: Path) -> int:
     raise_lab(obstacle)
     with packed_checkout() as checkout:
-        failed = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout) or run_in_lab("cd ~/checkout && python3 build.py record")
-    if failed:
-        return failed
-    with made.open("wb") as file:
-        run_in_lab("cat ~/checkout/build/session.cast", stdout=file)
-    return draw(tools, made, place)
+        copied = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout)
+    failed = copied or run_in_lab("cd ~/checkout && exec python3 build.py record")
+    if not failed:
+        with made.open("wb") as file:
+            failed = run_in_lab("cat ~/checkout/build/session.cast", stdout=file)
+    return failed
 
 
-def draw(tools: Path, cast: Path, place: Path) -> int:
+def draw(tools: Path, cast: Path, place: Path) -> None:
     """The recording, and the picture of it."""
     shutil.copyfile(cast, place / "session.cast")
     run_quietly([tools / "termtosvg", "render", place / "session.cast", place / "session.svg", "-t", "window_frame"])
-    return 0
 
 
 def bench(arguments: "list[str]") -> int:
@@ -479,7 +486,7 @@ def run_in_lab(
     script: str, arguments: "Sequence[str]" = (), stdin: "IO[bytes] | None" = None, stdout: "IO[bytes] | None" = None
 ) -> int:
     """Run a line of shell as the lab's user, with these arguments."""
-    words = [sys.executable, LAB, "run", "sh", "-c", script, "sh", *arguments]
+    words = [sys.executable, str(LAB), "run", "sh", "-c", script, "sh", *arguments]
     return subprocess.call(words, stdin=stdin, stdout=stdout)
 
 
