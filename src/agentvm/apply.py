@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import InstanceSpec
 from agentvm.plan import Action, Clone, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
 from agentvm.state import make_private_directory
 
+if TYPE_CHECKING:
+    from io import FileIO
+
+    from agentvm.provision import Step
+
 
 def apply(context: Context, plan: Plan) -> None:
     """Carry out a plan, or only print it with --dry-run. Raises Error at the first action that fails."""
     for action in plan:
-        context.console.say(f"{'would ' if context.dry_run else ''}{action}")
-        if not context.dry_run:
-            _carry_out(context, action)
+        if context.dry_run:
+            context.console.say(f"would {action}")
+        elif isinstance(action, Provision):
+            _provision(context, action)
+        else:
+            with context.console.work(str(action), _look(context, action)):
+                _carry_out(context, action)
+
+
+def _look(context: Context, action: Action) -> Callable[[], str]:
+    """What tells how far an action is; `str` tells nothing."""
+    match action:
+        case Create(spec) | Clone(_, spec):
+            return partial(context.backend.progress, spec.name)
+        case Start(name):
+            return partial(context.backend.progress, name)
+        case _:
+            return str
 
 
 def _carry_out(context: Context, action: Action) -> None:
@@ -36,8 +60,6 @@ def _carry_out(context: Context, action: Action) -> None:
             backend.stop(name, force)
         case Delete(name):
             backend.delete(name)
-        case Provision(name):
-            _provision(context, name)
         case Seal(name):
             _seal(context, name)
 
@@ -56,26 +78,35 @@ def _seal(context: Context, name: str) -> None:
         raise Error(f"The machine id of {name} could not be emptied.", "`agentvm base shell` looks into the base.")
 
 
-def _provision(context: Context, name: str) -> None:
-    """Run every step, live and into a log. A failure leaves the base as it is, for a look into it."""
+def _provision(context: Context, action: Provision) -> None:
+    """Run every step, told of as it goes on, and into a log. A failure leaves the base as it is, for a look into it."""
     from agentvm.manifest import load_manifest
     from agentvm.provision import provisioning_steps
 
     steps = provisioning_steps(load_manifest(context.settings.base_manifest_dir))
     path = context.state.log("provision")
-    context.console.say(f"provisioning from {len(steps)} steps; the log is {path}")
+    context.console.say(f"{action}: {len(steps)} steps; the log is {path}")
     with open(path, "ab", buffering=0) as log:
-
-        def output(data: bytes) -> None:
-            log.write(data)
-            context.console.pass_on(data)
-
         for number, step in enumerate(steps, 1):
-            context.console.say(f"[{number}/{len(steps)}] {step.title}")
             log.write(f"--- {step.title}\n".encode())
-            if (status := context.backend.run(name, step.command, output)) != 0:
-                raise Error(
-                    f"Provisioning failed: {step.title} ended with status {status}; the log is {path}",
-                    "Mend the manifest and run `agentvm base apply` again; `agentvm base shell` looks into the base. "
-                    "Projects go on with the last snapshot.",
-                )
+            with context.console.work(f"[{number}/{len(steps)}] {step.title}"):
+                _take(context, action.name, step, log, path)
+
+
+def _take(context: Context, name: str, step: Step, log: FileIO, path: str) -> None:
+    from agentvm.provision import Packages
+
+    packages = Packages()
+
+    def output(data: bytes) -> None:
+        log.write(data)
+        context.console.pass_on(data)
+        if stage := packages.read(data):
+            context.console.stage(stage)
+
+    if (status := context.backend.run(name, step.command, output)) != 0:
+        raise Error(
+            f"Provisioning failed: {step.title} ended with status {status}; the log is {path}",
+            "Mend the manifest and run `agentvm base apply` again; `agentvm base shell` looks into the base. "
+            "Projects go on with the last snapshot.",
+        )

@@ -37,7 +37,7 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Run one command line (without the program's name) and return its exit status."""
-    console = Console()
+    console = Console(live=os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb")
     try:
         options, words = parse_options(argv)
         console.verbosity = options.verbosity

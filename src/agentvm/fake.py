@@ -122,6 +122,9 @@ class Fake:
 
             shutil.rmtree(place.path)
 
+    def progress(self, name: str) -> str:
+        return ""
+
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         place = self._expect(name, Status.RUNNING)
         if command.root:

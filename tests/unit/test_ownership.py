@@ -34,7 +34,7 @@ EFFECTS = {
 }
 
 LAYERS = (
-    ("errors",),
+    ("errors", "progress"),
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
     ("settings",),
