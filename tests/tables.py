@@ -29,12 +29,29 @@ class Row(NamedTuple):
 
 
 _ROWS = pytest.StashKey[dict[str, list[Row]]]()
+_PROPERTY = "row of a table"
+"""How a row travels with its test's report, from the process that ran it too."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ROWS] = {}
+    config.pluginmanager.register(_Collector(config.stash[_ROWS]), "agentvm-tables")
     for name, meaning in TABLES.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+class _Collector:
+    """Gathers the rows of all reports, which are text and numbers alone."""
+
+    def __init__(self, rows: dict[str, list[Row]]) -> None:
+        self._rows = rows
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            for name, value in report.user_properties:
+                if name == _PROPERTY:
+                    table, *row = value
+                    self._rows.setdefault(table, []).append(Row(*row))
 
 
 @pytest.fixture
@@ -44,8 +61,8 @@ def record(request: pytest.FixtureRequest) -> Record:
     assert len(names) == 1, "a test that records has the marker of one table"
 
     def add(case: str, outcome: str, tried: int = 1, survived: int | None = None) -> None:
-        row = Row(case, outcome, tried, tried if survived is None else survived)
-        request.config.stash[_ROWS].setdefault(names[0], []).append(row)
+        row = (case, outcome, tried, tried if survived is None else survived)
+        request.node.user_properties.append((_PROPERTY, (names[0], *row)))
 
     return add
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
+RUN = "AGENTVM_SMOKE_RUN"
+"""What the prefixes of one run of the suite begin with, in all its processes."""
 KEPT_PREFIX = "AGENTVM_SMOKE_PREFIX"
 """Names a prefix whose base is used as it is, and kept: for who works on one stage again and again."""
 PATIENCE = 1800.0
@@ -156,7 +157,8 @@ def program() -> list[str]:
 
 
 def make_computer() -> Computer:
-    prefix = os.environ.get(KEPT_PREFIX) or f"s{secrets.token_hex(2)}"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    prefix = os.environ.get(KEPT_PREFIX) or os.environ[RUN] + worker
     directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
     computer = Computer(directory, prefix)
     computer.borrow(VIRTIOFSD, *DOWNLOADS)
@@ -165,21 +167,34 @@ def make_computer() -> Computer:
 
 def remove_computer(computer: Computer) -> None:
     """Remove all that has the prefix, whatever state a failed test left it in."""
-    for directory in computer.own_directories():
+    remove_instances(computer.limactl, computer.own_directories())
+    end_processes(own_processes(computer))
+    for directory in [*computer.own_directories(), computer.directory]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep(run: str) -> None:
+    """Remove what a process of this run left that was ended before it could."""
+    lima_home = Path(os.environ.get("LIMA_HOME") or Path.home() / ".lima").resolve()
+    remove_instances(os.environ.get("AGENTVM_LIMACTL", "limactl"), sorted(lima_home.glob(f"{run}*")))
+    end_processes(find_processes(run))
+    for directory in [*lima_home.glob(f"{run}*"), *Path(tempfile.gettempdir()).resolve().glob(f"{run}*")]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def remove_instances(limactl: str, directories: list[Path]) -> None:
+    for directory in directories:
         subprocess.run(
-            [computer.limactl, "delete", "--force", directory.name],
-            env=computer.environment,
-            check=False,
-            capture_output=True,
-            timeout=PATIENCE,
+            [limactl, "delete", "--force", directory.name], check=False, capture_output=True, timeout=PATIENCE
         )
-    for pid in own_processes(computer):
+
+
+def end_processes(processes: dict[int, str]) -> None:
+    for pid in processes:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    for directory in [*computer.own_directories(), computer.directory]:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def find_left(computer: Computer) -> list[str]:
@@ -198,8 +213,12 @@ def find_left(computer: Computer) -> list[str]:
 
 def own_processes(computer: Computer) -> dict[int, str]:
     """The command lines with the prefix in them, by process id; a base that is kept may go on running."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
     kept = f"{computer.prefix}-base" if os.environ.get(KEPT_PREFIX) else "\n"
-    lines = (line for line in listed.splitlines() if f"{computer.prefix}-" in line and kept not in line)
-    pairs = (line.split(maxsplit=1) for line in lines)
+    return {pid: words for pid, words in find_processes(f"{computer.prefix}-").items() if kept not in words}
+
+
+def find_processes(text: str) -> dict[int, str]:
+    """The command lines with this in them, by process id."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,args="], check=True, capture_output=True, text=True).stdout
+    pairs = (line.split(maxsplit=1) for line in listed.splitlines() if text in line)
     return {int(pid): words for pid, words in pairs}

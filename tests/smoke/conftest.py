@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
-import time
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.smoke.computer import KEPT_PREFIX, SWITCH, Computer, find_left, make_computer, remove_computer
+from tests.smoke.computer import KEPT_PREFIX, RUN, SWITCH, Computer, find_left, make_computer, remove_computer, sweep
 
 FOREIGN = "foreign-1a2b3c4d"
 """The name, after the prefix, of an instance that looks like a project's and is not agentvm's."""
@@ -63,14 +64,32 @@ def base(computer: Computer, foreign: str) -> str:
     return name
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+class Stages:
     """A line for each stage as soon as it is over: what was shown, and how long it took with its preparation."""
-    begin, failed = time.monotonic(), item.session.testsfailed
-    done = yield
-    reporter = item.config.pluginmanager.get_plugin("terminalreporter")
-    if os.environ.get(SWITCH) == "1" and isinstance(reporter, pytest.TerminalReporter):
-        outcome = "failed" if item.session.testsfailed > failed else "shown"
-        stage = item.name.removeprefix("test_").replace("_", " ")
-        reporter.write_line(f"\nsmoke: {time.monotonic() - begin:6.1f} s  {outcome}: {stage}")
-    return done
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._seconds[report.nodeid] += report.duration
+        if report.failed:
+            self._failed.add(report.nodeid)
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.when == "teardown" and isinstance(terminal, pytest.TerminalReporter):
+            outcome = "failed" if report.nodeid in self._failed else "shown"
+            stage = report.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+            terminal.write_line(f"\nsmoke: {self._seconds[report.nodeid]:6.1f} s  {outcome}: {stage}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One name for the run in all its processes, of which the first one starts here."""
+    os.environ.setdefault(RUN, f"s{secrets.token_hex(2)}")
+    if os.environ.get(SWITCH) == "1":
+        config.pluginmanager.register(Stages(config))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if os.environ.get(SWITCH) == "1" and "PYTEST_XDIST_WORKER" not in os.environ and KEPT_PREFIX not in os.environ:
+        sweep(os.environ[RUN])
