@@ -49,9 +49,10 @@ class _Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":
             for name, value in report.user_properties:
-                if name == _PROPERTY:
-                    table, *row = value
-                    self._rows.setdefault(table, []).append(Row(*row))
+                if name == _PROPERTY and isinstance(value, list | tuple):
+                    table, case, outcome, tried, survived = value
+                    row = Row(str(case), str(outcome), int(tried), int(survived))
+                    self._rows.setdefault(str(table), []).append(row)
 
 
 @pytest.fixture
