@@ -12,7 +12,7 @@ from tests.cli.world import World, program, wait_for
 from tests.smoke.terminal import Screen, screen
 
 RENEW = "AGENTVM_RENEW_SCREENS"
-GOLDEN = Path(__file__).parent / "screens"
+GOLDEN = Path(__file__).parent / "live"
 SLOW_NPM = """\
 echo "npm warn deprecated a-package-with-a-long-name@1.2.3: it is old, and its line is longer than a terminal"
 while [ ! -e '@GO@' ]; do sleep 0.1; done
