@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agentvm.model import Host
     from agentvm.settings import Settings
 
+    MakeBackend = Callable[[Host, Settings, str, Callable[[str], None]], Backend]
+
 _INTERRUPTED = 130
 _BUG = 3
 _USAGE = 2
@@ -35,8 +37,8 @@ class Options:
         self.version = False
 
 
-def main(argv: list[str]) -> int:
-    """Run one command line (without the program's name) and return its exit status."""
+def main(argv: list[str], make: MakeBackend | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit status. `make` stands for `make_backend`."""
     console = Console(live=os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb")
     try:
         options, words = parse_options(argv)
@@ -48,7 +50,7 @@ def main(argv: list[str]) -> int:
             return _help(console, tuple(words[:1]), options.help)
         if words == [_INSTANCE_NAMES]:
             return _tell_instance_names(console)
-        return _dispatch(console, options, words)
+        return _dispatch(console, options, words, make or make_backend)
     except KeyboardInterrupt:
         console.fail("interrupted")
         return _INTERRUPTED
@@ -128,7 +130,7 @@ def make_backend(host: Host, settings: Settings, state_directory: str, report: C
     return Lima(host, settings, state_directory, report)
 
 
-def _dispatch(console: Console, options: Options, words: list[str]) -> int:
+def _dispatch(console: Console, options: Options, words: list[str], make: MakeBackend) -> int:
     from agentvm.commands.table import find_command
 
     command = find_command(words[0])
@@ -137,10 +139,10 @@ def _dispatch(console: Console, options: Options, words: list[str]) -> int:
     if "-h" in own or "--help" in own:
         part = next((word for word in own if command.part(word)), None)
         return _help(console, (command.name, part) if part else (command.name,), asked=True)
-    return command.load()(console if command.early else _context(console, options), arguments)
+    return command.load()(console if command.early else _context(console, options, make), arguments)
 
 
-def _context(console: Console, options: Options) -> Context:
+def _context(console: Console, options: Options, make: MakeBackend) -> Context:
     from agentvm.context import Context
     from agentvm.settings import read_settings
     from agentvm.state import State
@@ -148,7 +150,7 @@ def _context(console: Console, options: Options) -> Context:
     host = read_host()
     settings = read_settings(host)
     directory = _state_directory(host, settings)
-    backend = make_backend(host, settings, directory, console.say)
+    backend = make(host, settings, directory, console.say)
     context = Context(host, settings, backend, State(directory, console.say), console)
     return context.rehearse() if options.dry_run else context
 
@@ -203,15 +205,21 @@ def _report(console: Console, problem: Exception) -> int:
     if isinstance(problem, Error):
         console.fail(problem.message + (f"\n  {problem.hint}" if problem.hint else ""))
         return problem.status
+    console.fail(f"this is a bug in agentvm: {problem!r}\n  Please report it with {_keep(problem)}.")
+    return _BUG
+
+
+def _keep(problem: Exception) -> str:
+    """The traceback in a file, in words; itself where no file can be written."""
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="agentvm-bug-", suffix=".log", delete=False) as log:
-        traceback.print_exception(problem, file=log)
-    console.fail(
-        f"this is a bug in agentvm: {problem!r}\n  Please report it with {log.name}, which tells where it happened."
-    )
-    return _BUG
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="agentvm-bug-", suffix=".log", delete=False) as log:
+            traceback.print_exception(problem, file=log)
+    except OSError:
+        return "this:\n" + "".join(traceback.format_exception(problem)).rstrip()
+    return f"{log.name}, which tells where it happened"
 
 
 def _as_error(problem: OSError) -> Exception:
@@ -220,7 +228,7 @@ def _as_error(problem: OSError) -> Exception:
 
     from agentvm.errors import Error
 
-    names = "EACCES EPERM EROFS ENOSPC EDQUOT ENOTDIR EISDIR ELOOP ENAMETOOLONG EIO EMFILE ENFILE".split()
+    names = "EACCES EPERM EROFS ENOSPC EDQUOT EFBIG ENOTDIR EISDIR ELOOP ENAMETOOLONG EIO EMFILE ENFILE".split()
     if problem.errno not in {getattr(errno, name) for name in names}:
         return problem
     place = f"{os.fsdecode(problem.filename)}: " if isinstance(problem.filename, str | bytes) else ""
