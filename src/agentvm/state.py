@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from agentvm.errors import Error
@@ -42,21 +42,40 @@ def make_private_directory(path: str) -> None:
 
 
 def write_atomically(path: str, content: bytes) -> None:
-    """Write a private file (0600) so that at any moment there is the old content or the new, also after a power cut."""
-    part = f"{path}.{os.getpid()}.part"
+    """Write a private file (0600) so that at any moment there is the old content or the new, also after a power cut.
+
+    What a killed writer left is where the next one begins, so there is never more of that than one file.
+    """
+    part = f"{path}.part"
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        descriptor = _open_alone(part)
         try:
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            os.ftruncate(descriptor, 0)
+            while content:
+                content = content[os.write(descriptor, content) :]
+            os.fsync(descriptor)
             os.replace(part, path)
         except BaseException:
             remove_file(part)
             raise
+        finally:
+            os.close(descriptor)
     except OSError as problem:
         raise Error(f"{path} can't be written: {problem.strerror}.", "Make room or mend its permissions.") from None
+
+
+def _open_alone(path: str) -> int:
+    """Open a file that nobody else has open so; its owner may rename or remove it."""
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def remove_file(path: str) -> None:
@@ -166,11 +185,30 @@ class State:
         for kind in ("certificates", "use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
 
+    def tidy(self, is_there: Callable[[str], bool]) -> None:
+        """Forget what is gone and was not forgotten, since a kill came between. What somebody holds is left alone."""
+        for name in sorted({file.rpartition(".")[0] for file in self._files() if file.endswith((".change", ".use"))}):
+            with ExitStack() as opened:
+                for file in (f"{name}.change", f"{name}.use"):
+                    descriptor = self._open(file)
+                    opened.callback(os.close, descriptor)
+                    if not _lock_at_once(descriptor, os.path.join(self.directory, file)):
+                        break
+                else:
+                    if not is_there(name):
+                        self.forget(name)
+
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self.directory, self._waiting)
 
     def _certificates(self, name: str) -> str:
         return os.path.join(self.directory, f"{name}.certificates")
+
+    def _files(self) -> list[str]:
+        try:
+            return os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
 
     @property
     def _sessions(self) -> str:
@@ -217,6 +255,7 @@ class State:
         finally:
             remove_file(path)
             os.close(descriptor)
+            self.sessions(name)
 
     def _session_files(self, name: str) -> list[str]:
         try:
@@ -268,6 +307,9 @@ class Rehearsal(State):
             raise self._in_use(name, doing)
         yield
 
+    def tidy(self, is_there: Callable[[str], bool]) -> None:
+        """Nothing is removed."""
+
     def remember_generation(self, generation: int) -> None:
         """A generation that was not made is not remembered."""
 
@@ -275,6 +317,15 @@ class Rehearsal(State):
 def _holder(descriptor: int) -> str:
     pid, _, what = os.pread(descriptor, 4096, 0).decode(errors="replace").partition("\n")
     return f" (process {pid}, {what.strip()})" if pid.isdigit() else ""
+
+
+def _lock_at_once(descriptor: int, path: str) -> bool:
+    """Lock a file if nobody has it, and nobody put another one in its place."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return _is_at(descriptor, path)
 
 
 def _is_at(descriptor: int, path: str) -> bool:

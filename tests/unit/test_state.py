@@ -271,3 +271,47 @@ def test_removing_twice(tmp_path: Path) -> None:
     for _ in range(2):
         remove_file(str(tmp_path / "file"))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_writer_left_is_no_obstacle_and_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_text("a longer text that is not whole")
+    write_atomically(str(tmp_path / "file"), b"whole")
+    assert (tmp_path / "file").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_many_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    contents = [bytes([number]) * 50_000 for number in range(8)]
+
+    def write(content: bytes) -> None:
+        for _ in range(5):
+            write_atomically(str(tmp_path / "file"), content)
+
+    writers = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert (tmp_path / "file").read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_session_removes_what_killed_ones_left(state: State, hold: Hold, tmp_path: Path) -> None:
+    killed = holding(hold("use", NAME, "codex"))
+    killed.kill()
+    killed.wait()
+    with state.use(NAME, "claude"):
+        pass
+    assert list((tmp_path / "state" / "sessions").iterdir()) == []
+
+
+def test_tidying_forgets_what_is_gone_and_nobody_holds(state: State, hold: Hold, tmp_path: Path) -> None:
+    for name in ("p-there", "p-gone", "p-used", "p-changed"):
+        with state.change(name, "making it"), state.use(name, "codex"):
+            state.remember_certificates(name, "mark")
+    used, changed = holding(hold("use", "p-used", "codex")), holding(hold("change", "p-changed", "making it"))
+    state.rehearsal().tidy(lambda name: False)
+    state.tidy(lambda name: name == "p-there")
+    assert {path.stem for path in (tmp_path / "state").glob("p-*")} == {"p-there", "p-used", "p-changed"}
+    end(used)
+    end(changed)

@@ -33,6 +33,8 @@ def remove(context: Context, arguments: tuple[str, ...]) -> int:
     instance = _target(context, options.instance)
     if instance is not None:
         _remove(context, instance, options.force)
+    else:
+        _tidy(context)
     return 0
 
 
@@ -50,6 +52,7 @@ def prune(context: Context, arguments: tuple[str, ...]) -> int:
         except Error as problem:
             context.console.fail(problem.message)
             kept += 1
+    _tidy(context)
     context.console.say(f"{pruned} {'would be ' if context.dry_run else ''}pruned" + (f", {kept} kept" if kept else ""))
     return 1 if kept else 0
 
@@ -82,3 +85,16 @@ def _remove(context: Context, instance: Instance, force: bool) -> None:
         carry_out(context, instance.name, plan_remove(named_instance(context, instance.name)), "removing it", force)
         if lock == instance.name and not context.dry_run:
             context.state.forget(instance.name)
+
+
+def _tidy(context: Context) -> None:
+    """Remove what is left of VMs that are gone, when a kill came right after they were deleted: locks and notes."""
+    listed = {instance.name for instance in context.backend.list()}
+
+    def is_there(name: str) -> bool:
+        if name in listed or context.backend.find(name) is not None:
+            return True
+        context.backend.delete(name)
+        return False
+
+    context.state.tidy(is_there)
