@@ -9,7 +9,7 @@ from agentvm.apply import apply, make_locations
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
-from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
+from agentvm.plan import Plan, disturbs, generation_of, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name
 
 _LARGEST_ANSWER = 100_000
@@ -60,7 +60,7 @@ def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance 
     """Clone and start, keeping the golden from being deleted meanwhile; False when there is none."""
     with ExitStack() as held:
         held.enter_context(context.state.keep(base_name(context.prefix)))
-        golden = newest_golden(context.backend.list(), context.prefix)
+        golden = find_golden(context)
         if golden is None:
             return False
         *plan, start = plan_project(wanted, actual, golden)
@@ -76,6 +76,14 @@ def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool =
             apply(context, plan)
     else:
         apply(context, plan)
+
+
+def find_golden(context: Context) -> Instance | None:
+    """The newest golden. Its generation is noted, unless it was: a kill may have come between a snapshot and the note."""
+    golden = newest_golden(context.backend.list(), context.prefix)
+    if golden is not None and generation_of(golden) > context.state.newest_generation():
+        context.state.remember_generation(generation_of(golden))
+    return golden
 
 
 def base_spec(prefix: str) -> InstanceSpec:
@@ -123,8 +131,7 @@ def init_base(context: Context) -> bool:
 
     base, first = base_spec(context.prefix), snapshot_spec(context.prefix, 1)
     context.backend.validate(first)
-    golden = newest_golden(context.backend.list(), context.prefix)
-    plan = plan_init(base, context.backend.find(base.name), golden, first)
+    plan = plan_init(base, context.backend.find(base.name), find_golden(context), first)
     if plan:
         # A mistake in the manifest shall be known before minutes were spent.
         load_manifest(context.settings.base_manifest_dir)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from agentvm.errors import Error, UsageError
 from agentvm.model import Instance, InstanceSpec, Label, Role, Status
+from agentvm.project import golden_name
 
 
 class Create(NamedTuple):
@@ -80,7 +81,7 @@ def plan_project(wanted: InstanceSpec, actual: Instance | None, golden: Instance
     if actual is None:
         if golden is None:
             raise ValueError("a clone needs a golden")
-        return (Clone(golden.name, wanted._replace(generation=_generation(golden))), Start(wanted.name))
+        return (Clone(golden.name, wanted._replace(generation=generation_of(golden))), Start(wanted.name))
     if actual.status is Status.INCOMPLETE:
         return (Delete(wanted.name), *plan_project(wanted, None, golden))
     have = check_ours(actual, wanted.prefix, Role.PROJECT).spec
@@ -122,18 +123,18 @@ def plan_base_shell(base: InstanceSpec, actual: Instance | None, golden: Instanc
 def plan_snapshot(
     base: InstanceSpec, actual: Instance | None, snapshot: InstanceSpec, stale: tuple[Instance, ...]
 ) -> Plan:
-    """Make the working base the newest golden, and then drop the older ones and what a killed snapshot left."""
+    """Make the working base the newest golden, and then drop the `stale` ones: older, or left by a killed snapshot."""
     if actual is None or actual.status is Status.INCOMPLETE:
         raise Error("There is no base to take a snapshot of.", "`agentvm base init` makes one.")
     made = (Seal(base.name), Stop(base.name), Clone(base.name, snapshot))
-    return (*_plan_base(base, actual), *made, *(Delete(instance.name) for instance in stale))
+    return (*_plan_base(base, actual), *made, *(Delete(old.name) for old in stale if old.name != snapshot.name))
 
 
 def plan_reset(base: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
     """Make the working base what the newest golden is."""
     if golden is None:
         raise Error("There is no snapshot to go back to.", "`agentvm base init` makes the base and its first snapshot.")
-    clone = Clone(golden.name, base._replace(generation=_generation(golden)))
+    clone = Clone(golden.name, base._replace(generation=generation_of(golden)))
     return (*(plan_remove(actual) if actual else ()), clone)
 
 
@@ -177,7 +178,14 @@ def goldens_of(instances: tuple[Instance, ...], prefix: str) -> tuple[Instance, 
     ours = (
         instance for instance in instances if _is_golden(instance, prefix) and instance.status is not Status.INCOMPLETE
     )
-    return tuple(sorted(ours, key=_generation))
+    return tuple(sorted(ours, key=generation_of))
+
+
+def half_goldens_of(instances: tuple[Instance, ...], prefix: str) -> tuple[Instance, ...]:
+    """What a snapshot that was killed left half-made or half-deleted."""
+    start = golden_name(prefix, 0).removesuffix("0")
+    names = (instance for instance in instances if instance.status is Status.INCOMPLETE)
+    return tuple(half for half in names if half.name.startswith(start) and half.name.removeprefix(start).isdigit())
 
 
 def _is_golden(instance: Instance, prefix: str) -> bool:
@@ -185,7 +193,7 @@ def _is_golden(instance: Instance, prefix: str) -> bool:
     return label is not None and label.spec.role is Role.GOLDEN and label.spec.prefix == prefix
 
 
-def _generation(golden: Instance) -> int:
+def generation_of(golden: Instance) -> int:
     return golden.label.spec.generation if golden.label else 0
 
 
@@ -194,7 +202,7 @@ def _plan_base(base: InstanceSpec, actual: Instance | None, golden: Instance | N
     if actual is None:
         if golden is None:
             return (Create(base), Start(base.name))
-        return (Clone(golden.name, base._replace(generation=_generation(golden))), Start(base.name))
+        return (Clone(golden.name, base._replace(generation=generation_of(golden))), Start(base.name))
     if actual.status is Status.INCOMPLETE:
         return (Delete(base.name), *_plan_base(base, None, golden))
     check_ours(actual, base.prefix, Role.BASE)

@@ -19,6 +19,7 @@ from agentvm.plan import (
     check_ours,
     disturbs,
     goldens_of,
+    half_goldens_of,
     newest_golden,
     plan_apply,
     plan_base_shell,
@@ -163,6 +164,14 @@ def test_a_snapshot_drops_the_older_ones_last(actual: Instance, first: Plan) -> 
     plan = plan_snapshot(BASE, actual, SECOND, stale)
     made = (Seal("p-base"), Stop("p-base"), Clone("p-base", SECOND))
     assert plan == (*first, *made, Delete("p-base-g1"), Delete("p-base-g3"))
+    assert plan_snapshot(BASE, actual, SECOND, (*stale, instance(SECOND, Status.INCOMPLETE))) == plan
+
+
+def test_half_goldens_are_told_by_name_and_state() -> None:
+    names = ("p-base-g1", "p-base-g12", "p-base", "p-base-g1-12345678", "p-base-gx", "q-base-g1")
+    halves = tuple(Instance(name, Status.INCOMPLETE, None) for name in names)
+    others = (instance(FIRST), Instance("p-base-g4", Status.STOPPED, None))
+    assert half_goldens_of((*halves, *others), "p") == halves[:2]
 
 
 @pytest.mark.parametrize("actual", [None, instance(BASE, Status.INCOMPLETE)])

@@ -9,7 +9,15 @@ from agentvm.context import Context
 from agentvm.errors import UsageError
 from agentvm.instances import base_spec, carry_out, clear_unfinished, init_base, snapshot_spec
 from agentvm.model import Role, Session, Status
-from agentvm.plan import goldens_of, newest_golden, plan_apply, plan_base_shell, plan_reset, plan_snapshot
+from agentvm.plan import (
+    goldens_of,
+    half_goldens_of,
+    newest_golden,
+    plan_apply,
+    plan_base_shell,
+    plan_reset,
+    plan_snapshot,
+)
 from agentvm.quoting import quote
 
 
@@ -69,7 +77,8 @@ def _snapshot(context: Context) -> int:
         last = max((golden.label.spec.generation for golden in goldens if golden.label), default=0)
         snapshot = snapshot_spec(context.prefix, max(last, context.state.newest_generation()) + 1)
         clear_unfinished(context, snapshot.name)
-        plan = plan_snapshot(spec, context.backend.find(spec.name), snapshot, goldens)
+        stale = (*goldens, *half_goldens_of(instances, context.prefix))
+        plan = plan_snapshot(spec, context.backend.find(spec.name), snapshot, stale)
         carry_out(context, spec.name, plan, "taking a snapshot")
         if not context.dry_run:
             context.state.remember_generation(snapshot.generation)
