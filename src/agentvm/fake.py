@@ -94,7 +94,10 @@ class Fake:
         import shutil
 
         place = self._new(spec)
-        shutil.copytree(origin.file("home"), place.file("home"), symlinks=True)
+        try:
+            shutil.copytree(origin.file("home"), place.file("home"), symlinks=True)
+        except shutil.Error as problem:
+            raise Error(f"{source} could not be copied: {problem.args[0][0][2]}", "Make room, and try again.") from None
         self._finish(place, Label(spec, int(time.time()), native))
 
     def reconfigure(self, spec: InstanceSpec) -> None:
@@ -120,7 +123,12 @@ class Fake:
             self._expect(name, Status.STOPPED, Status.INCOMPLETE)
             import shutil
 
-            shutil.rmtree(place.path)
+            # First what says that it is whole, last whose it is.
+            rank = {"agentvm.json": 0, "making": 2}
+            for entry in sorted(os.listdir(place.path), key=lambda entry: rank.get(entry, 1)):
+                path = place.file(entry)
+                (shutil.rmtree if os.path.isdir(path) else os.unlink)(path)
+            os.rmdir(place.path)
 
     def progress(self, name: str) -> str:
         return ""
@@ -158,10 +166,8 @@ class Fake:
 
     def _instance(self, place: _Place) -> Instance:
         name, label = os.path.basename(place.path), place.label
-        if label is None and self._prefix in (
-            place.read("making").decode(),
-            carried_prefix(place.read("agentvm.json")),
-        ):
+        marks = (place.read("making").decode(), carried_prefix(place.read("agentvm.json")))
+        if label is None and (self._prefix in marks or not os.listdir(place.path)):
             return Instance(name, Status.INCOMPLETE, None)
         return Instance(name, Status(place.read("status").decode() or "broken"), label)
 
@@ -185,7 +191,7 @@ class Fake:
         if os.path.exists(place.path):
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
         # It appears with the word whose it is, as Lima's do.
-        hidden = self._place(f".{spec.name}.{os.getpid()}")
+        hidden = self._place(f".{spec.name}")
         make_private_directory(hidden.path)
         hidden.write("making", spec.prefix.encode())
         os.rename(hidden.path, place.path)
