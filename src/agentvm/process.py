@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     import subprocess
 
 Environment = Mapping[str, str]
-# The program itself does not get the descriptor: what it leaves in the background would hold the lock for ever.
+# The program itself does not get the descriptor: what it leaves in the background would hold the lock for ever. Its time is
+# limited here, too, since agentvm may be killed before it is over.
 _HOLDER = """\
 import os, signal, sys
-pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ,
+signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGKILL))
+signal.alarm(int(sys.argv[2]))
+pid = os.posix_spawnp(sys.argv[3], sys.argv[3:], os.environ,
     file_actions=[(os.POSIX_SPAWN_CLOSE, int(sys.argv[1]))], setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 sys.exit(status if status >= 0 else 128 - status)"""
@@ -63,7 +66,8 @@ def run(
     """
     import subprocess
 
-    words = argv if held is None else (sys.executable, "-I", "-S", "-c", _HOLDER, str(held), *argv)
+    limit = str(int(timeout + _GRACE) + 1)
+    words = argv if held is None else (sys.executable, "-I", "-S", "-c", _HOLDER, str(held), limit, *argv)
     with _start(words, environment, directory, subprocess.PIPE, held=held) as process, _limited(process, argv, timeout):
         stdout, stderr = process.communicate(stdin, timeout)
     return Completed(process.returncode, stdout, stderr)

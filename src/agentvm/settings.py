@@ -100,6 +100,12 @@ SETTINGS = (
     Setting("memory", size, "0", "memory of a project's VM, like 8GiB; 0 is what the template says"),
     Setting("disk", size, "0", "disk of a project's VM, like 100GiB; it can only grow; 0 is what the template says"),
     Setting("start_timeout", seconds, "600", "seconds that a VM may take to start"),
+    Setting(
+        "limactl_timeout",
+        count,
+        "0",
+        "seconds that limactl may take for anything but a start; 0 is 60 to read or edit, 420 to stop, 1800 to copy",
+    ),
     Setting("backend", backend_name, "lima", "lima, or fake: no VM at all, for trying out and for tests"),
     Setting("fake_dir", str, "", "where the fake backend keeps its instances"),
     Setting("limactl", str, "limactl", "the limactl to use: a name on the PATH, or a path"),

@@ -30,3 +30,18 @@ def test_what_the_program_leaves_in_the_background_holds_no_lock(tmp_path: Path)
     with hold(lock):
         assert done.status == 7
     os.kill(int(done.stdout), 15)
+
+
+def test_a_program_whose_starter_was_killed_has_no_more_time_than_it_would_have_had(
+    tmp_path: Path,
+) -> None:
+    """Else whoever waits for the lock would wait for ever."""
+    lock = str(tmp_path / "lock")
+
+    def work() -> None:
+        with hold(lock) as held:
+            process.run(("sleep", "600"), os.environ, timeout=0.1, held=held)
+
+    assert call_and_kill(work, lambda event, words: 0.05 if event == "subprocess.Popen" else None)
+    with hold(lock):
+        pass

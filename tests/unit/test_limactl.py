@@ -13,6 +13,7 @@ from agentvm.errors import Error
 from agentvm.lima.limactl import Limactl
 from agentvm.model import Host
 from agentvm.settings import read_settings
+from tests.tables import Record
 
 Run = Callable[..., None]
 FLAGS = ("--tty=false", "--log-format=json")
@@ -189,3 +190,44 @@ def test_create_reads_its_template_from_standard_input_in_an_empty_directory(stu
     directory, templates, document = (home / "given").read_text().split("\n")
     assert (templates, document) == ("", '{"base":[]}'), "only start is guarded: create needs the templates"
     assert not list(Path(directory).iterdir())
+
+
+# One that hangs
+
+HANGING = """#!/bin/sh
+case $1 in
+--version) echo limactl version 2.2.0 ;;
+*) exec sleep 60 ;;
+esac
+"""
+
+
+HANGS: dict[str, Callable[[Limactl], object]] = {
+    "list": lambda it: it.entries(),
+    "create": lambda it: it.create("a", b"{}"),
+    "clone": lambda it: it.clone("a", "b", ".x = 1"),
+    "edit": lambda it: it.edit("a", ".x = 1"),
+    "start": lambda it: it.start("a"),
+    "stop": lambda it: it.stop("a", True),
+    "delete": lambda it: it.delete("a", False),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("command", HANGS)
+def test_a_limactl_that_hangs_is_stopped_and_the_setting_named(
+    host: Host, tmp_path: Path, command: str, record: Record
+) -> None:
+    (tmp_path / "limactl").write_text(HANGING)
+    (tmp_path / "limactl").chmod(0o755)
+    limits = {
+        "AGENTVM_LIMACTL": str(tmp_path / "limactl"),
+        "AGENTVM_START_TIMEOUT": "1",
+        "AGENTVM_LIMACTL_TIMEOUT": "2",
+    }
+    impatient = host._replace(environment=host.environment | limits)
+    with pytest.raises(Error, match=f"limactl {command} .* did not end in") as caught:
+        HANGS[command](Limactl(impatient, read_settings(impatient), str(tmp_path / "state" / "empty")))
+    setting = "AGENTVM_START_TIMEOUT" if command == "start" else "AGENTVM_LIMACTL_TIMEOUT"
+    assert caught.value.hint.startswith(f"{setting} gives it more seconds")
+    record(f"limactl {command} hangs", "stopped in its time, and the setting named that gives it more")

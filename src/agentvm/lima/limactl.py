@@ -30,12 +30,13 @@ class Limactl:
         self._host = host
         self._program = str(settings.limactl)
         self._start_timeout = float(settings.start_timeout)
+        self._patience = float(settings.limactl_timeout)
         self._scratch = scratch
         self._checked = False
 
     def entries(self, *names: str) -> list[dict[str, Any]]:
         """What Lima knows of these instances, or of all: one object each. The `json` format would break on long lines."""
-        done = self._run("list", "--format", "{{json .}}", *names, timeout=_QUICK)
+        done = self._run("list", "--format", "{{json .}}", *names, timeout=self._limit(_QUICK))
         if done.status != 0 and not names:
             # Before 2.2 a single half-made directory fails the whole list.
             whole = [name for name in self._names() if os.path.isfile(os.path.join(self._home, name, "lima.yaml"))]
@@ -50,13 +51,15 @@ class Limactl:
             ) from None
 
     def create(self, name: str, document: bytes) -> None:
-        self._do("create", name, "--name", name, "--set", ".mounts = []", "-", timeout=_COPY, stdin=document)
+        self._do(
+            "create", name, "--name", name, "--set", ".mounts = []", "-", timeout=self._limit(_COPY), stdin=document
+        )
 
     def clone(self, source: str, name: str, expression: str) -> None:
-        self._do("clone", name, "--set", expression, source, name, timeout=_COPY)
+        self._do("clone", name, "--set", expression, source, name, timeout=self._limit(_COPY))
 
     def edit(self, name: str, expression: str) -> None:
-        self._do("edit", name, "--set", expression, name, timeout=_QUICK)
+        self._do("edit", name, "--set", expression, name, timeout=self._limit(_QUICK))
 
     def start(self, name: str) -> process.Completed:
         """Start an existing instance and wait until Lima says that it runs; the caller judges what came of it.
@@ -67,19 +70,19 @@ class Limactl:
         self.check_version()
         limit = f"{self._start_timeout:.0f}s"
         guard = {"LIMA_TEMPLATES_PATH": self._scratch}
-        time_limit = self._start_timeout + _QUICK
+        time_limit = self._start_timeout + self._limit(_QUICK)
         with hold(self._working(name)) as held:
             return self._run("start", "--timeout", limit, name, timeout=time_limit, extra=guard, held=held)
 
     def stop(self, name: str, force: bool) -> None:
-        self._do("stop", name, *(("--force",) if force else ()), name, timeout=_STOP)
+        self._do("stop", name, *(("--force",) if force else ()), name, timeout=self._limit(_STOP))
 
     def delete(self, name: str, force: bool) -> None:
-        self._do("delete", name, *(("--force",) if force else ()), name, timeout=_STOP)
+        self._do("delete", name, *(("--force",) if force else ()), name, timeout=self._limit(_STOP))
 
     def version(self) -> tuple[str, tuple[int, ...]]:
         """As limactl prints it, and as numbers; a development build without a number counts as new."""
-        done = self._run("--version", timeout=_QUICK, tty=())
+        done = self._run("--version", timeout=self._limit(_QUICK), tty=())
         text = done.stdout.decode(errors="replace").strip().removeprefix("limactl version ")
         found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", text)
         return text, tuple(map(int, found.groups())) if found else (9999,)
@@ -106,6 +109,10 @@ class Limactl:
 
     def _names(self) -> list[str]:
         return sorted(name for name in os.listdir(self._home) if not name.startswith(("_", ".")))
+
+    def _limit(self, usual: float) -> float:
+        """Seconds: what the user wants, or what is usual."""
+        return self._patience or usual
 
     def settle(self, name: str) -> None:
         """Wait for a limactl that still works on this instance, left by an agentvm that was killed."""
@@ -163,9 +170,8 @@ class Limactl:
 
 
 def _slow_hint(command: str) -> str:
-    if command == "start":
-        return "AGENTVM_START_TIMEOUT gives it more seconds; then try again."
-    return "Try again; `agentvm doctor` looks for causes."
+    setting = "AGENTVM_START_TIMEOUT" if command == "start" else "AGENTVM_LIMACTL_TIMEOUT"
+    return f"{setting} gives it more seconds; `agentvm doctor` looks for causes."
 
 
 def _messages(stderr: bytes) -> list[str]:
