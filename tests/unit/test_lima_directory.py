@@ -4,7 +4,9 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,17 +31,50 @@ def directory(path: Path) -> Directory:
     return Directory(str(path))
 
 
+class Listener:
+    """Takes connections at a socket; a master of ssh greets who connects."""
+
+    def __init__(self, path: Path) -> None:
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen(20)
+
+    def greet(self) -> None:
+        threading.Thread(target=self._greet, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _greet(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                with connection:
+                    connection.sendall(b"\0\0\0\x08\0\0\0\x01\0\0\0\x04")
+
+
+Listeners = dict[str, Listener]
+
+
 @pytest.fixture
-def running(path: Path) -> Iterator[dict[str, socket.socket]]:
+def running(path: Path) -> Iterator[Listeners]:
     """What there is while an instance runs: a pid file, and sockets that somebody listens on."""
     (path / "ha.pid").write_text("123\n")
-    sockets = {name: socket.socket(socket.AF_UNIX) for name in ("ha.sock", "ssh.sock", "avm.sock")}
-    for name, server in sockets.items():
-        server.bind(str(path / name))
-        server.listen(20)
-    yield sockets
-    for server in sockets.values():
-        server.close()
+    listeners = {name: Listener(path / name) for name in ("ha.sock", "ssh.sock", "avm.sock")}
+    for name in ("ssh.sock", "avm.sock"):
+        listeners[name].greet()
+    yield listeners
+    for listener in listeners.values():
+        listener.close()
+
+
+def hang(path: Path, running: Listeners, name: str) -> None:
+    """Have somebody there who takes connections, and says nothing."""
+    running[name].close()
+    (path / name).unlink()
+    running[name] = Listener(path / name)
 
 
 def test_lima_home(host: Host, tmp_path: Path) -> None:
@@ -78,43 +113,63 @@ def test_a_label_that_is_a_link_or_endless_or_a_pipe_is_none(directory: Director
     assert directory.read_label() is None
 
 
-def test_ready_is_what_was_marked_and_answers(directory: Directory, running: dict[str, socket.socket]) -> None:
+def test_ready_is_what_was_marked_and_answers(directory: Directory, running: Listeners) -> None:
     assert not directory.is_ready()
     directory.mark_ready()
     assert directory.is_ready()
 
 
 @pytest.mark.parametrize("name", ["ha.sock", "avm.sock"])
-def test_not_ready_when_nobody_listens(directory: Directory, running: dict[str, socket.socket], name: str) -> None:
+def test_not_ready_when_nobody_listens(directory: Directory, running: Listeners, name: str) -> None:
     directory.mark_ready()
     running[name].close()
     assert not directory.is_ready()
 
 
-def test_the_mark_of_another_boot_does_not_count(
-    directory: Directory, path: Path, running: dict[str, socket.socket]
-) -> None:
+def test_not_ready_when_the_master_hangs(directory: Directory, path: Path, running: Listeners) -> None:
+    directory.mark_ready()
+    hang(path, running, "avm.sock")
+    assert not directory.is_ready()
+
+
+def test_the_mark_of_another_boot_does_not_count(directory: Directory, path: Path, running: Listeners) -> None:
     directory.mark_ready()
     (path / "ha.pid").rename(path / "old.pid")
     (path / "ha.pid").write_text("123\n")
     assert not directory.is_ready()
 
 
-def test_not_ready_without_a_pid_file(directory: Directory, path: Path, running: dict[str, socket.socket]) -> None:
+def test_not_ready_without_a_pid_file(directory: Directory, path: Path, running: Listeners) -> None:
     (path / "ha.pid").unlink()
     directory.mark_ready()
     assert not directory.is_ready()
 
 
 @pytest.mark.parametrize("name", ["ssh.sock", "avm.sock"])
-def test_only_stale_sockets_are_dropped(
-    directory: Directory, path: Path, running: dict[str, socket.socket], name: str
-) -> None:
+def test_only_stale_sockets_are_dropped(directory: Directory, path: Path, running: Listeners, name: str) -> None:
     directory.drop_stale_masters()
     assert (path / "ssh.sock").exists()
     running[name].close()
     directory.drop_stale_masters()
     assert {file.name for file in path.glob("*.sock")} == {"ha.sock", "ssh.sock", "avm.sock"} - {name}
+
+
+@pytest.mark.parametrize("name", ["ssh.sock", "avm.sock"])
+def test_the_socket_of_a_master_that_hangs_is_dropped(
+    directory: Directory, path: Path, running: Listeners, name: str
+) -> None:
+    hang(path, running, name)
+    directory.drop_stale_masters()
+    assert {file.name for file in path.glob("*.sock")} == {"ha.sock", "ssh.sock", "avm.sock"} - {name}
+
+
+def test_the_numbers_in_pid_files(directory: Directory, path: Path) -> None:
+    assert directory.pids() == {}
+    for name, text in {"ha.pid": "123\n", "qemu.pid": "45", "odd.pid": "x", "huge.pid": "9" * 40, "no": "1"}.items():
+        (path / name).write_text(text)
+    assert directory.pids() == {"ha.pid": 123, "qemu.pid": 45}
+    directory.remove()
+    assert directory.pids() == {}
 
 
 def test_dropping_what_is_not_there(directory: Directory) -> None:

@@ -29,6 +29,8 @@ _LONGEST_NAME = 59
 """The guest's host name is "lima-" and the name, and Linux takes 64."""
 _BLIP = 60.0
 """Seconds that a starting instance may look broken."""
+_SHUTDOWN = 180.0
+"""Seconds that a guest gets to shut itself down before its machine is cut off: as many as Lima gives it."""
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
 """What ssh itself gets of the environment."""
 
@@ -100,7 +102,7 @@ class Lima:
         self._unclaim(spec.name)
 
     def reconfigure(self, spec: InstanceSpec) -> None:
-        self._limactl.settle(spec.name)
+        self._settle(spec.name)
         label = self._label(spec.name)
         wanted = _or_native(spec.resources, label.native)
         have = _resources(self._entry(spec.name))
@@ -113,35 +115,42 @@ class Lima:
         self._directory(spec.name).write_label(label._replace(spec=spec))
 
     def start(self, name: str) -> None:
-        self._limactl.settle(name)
+        self._settle(name)
         directory = self._directory(name)
         label = self._label(name)
         entry = self._entry(name)
+        if _status(entry) is not Status.STOPPED:
+            self._check_mounts(label.spec, entry)
+            if not self._await(name):
+                entry = self._entry(name)
         if _status(entry) is Status.STOPPED:
             self._prepare(label.spec, entry)
             self._boot(name)
-        else:
-            self._check_mounts(label.spec, entry)
-            self._await(name)
-        directory.drop_stale_masters()
-        self._connect(name)
+            self._connect(name)
         self._place_mounts(label.spec)
         directory.mark_ready()
 
     def stop(self, name: str, force: bool = False) -> None:
-        self._limactl.settle(name)
+        self._settle(name)
         status = _status(self._entry(name))
         if status is Status.STOPPED:
             return
         if force:
-            self._rescue(name)
+            self._shut_down(name)
         self._limactl.stop(name, force)
 
     def delete(self, name: str) -> None:
-        self._limactl.settle(name)
+        self._settle(name)
         directory = self._directory(name)
+        whole = directory.read_label() is not None
+        if whole and (status := _status(self._entry(name))) is not Status.STOPPED:
+            raise Error(f"{name} is {status.value}, so it is not deleted.", f"`agentvm stop {name}` stops it.")
+        if directory.exists():
+            # From now on it is incomplete: what a kill leaves of it has no other way to go on.
+            self._claim(name)
+            directory.remove_label()
         if directory.configured():
-            self._limactl.delete(name, force=directory.read_label() is None)
+            self._limactl.delete(name, force=not whole)
         directory.remove()
         self._unclaim(name)
         self._limactl.forget(name)
@@ -183,6 +192,13 @@ class Lima:
             self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"))
         return self._made
 
+    def _settle(self, name: str) -> None:
+        """Wait for what a killed agentvm left at work, and don't let limactl take other programs for the instance's."""
+        from agentvm.lima.processes import forget_strangers
+
+        self._limactl.settle(name)
+        forget_strangers(self._directory(name), self._host)
+
     def _directory(self, name: str) -> Directory:
         return Directory(os.path.join(self._home, name))
 
@@ -212,7 +228,7 @@ class Lima:
     def _environment(self) -> dict[str, str]:
         return {name: value for name, value in self._host.environment.items() if name in _PASSED}
 
-    # An instance in the making is claimed by a file of ours, so that what a killed run left is told from somebody
+    # An instance that is being made or deleted is claimed by a file of ours, so that what a killed run left is told from somebody
     # else's instance, which also has no label.
 
     def _claim_path(self, name: str) -> str:
@@ -226,6 +242,10 @@ class Lima:
         carried = self._directory(name).carried_prefix()
         return self._is_claimed(name) or (bool(carried) and carried == self._settings.instance_prefix)
 
+    def _claim(self, name: str) -> None:
+        make_private_directory(os.path.dirname(self._claim_path(name)))
+        write_atomically(self._claim_path(name), f"{os.getpid()}\n".encode())
+
     def _unclaim(self, name: str) -> None:
         remove_file(self._claim_path(name))
 
@@ -234,8 +254,7 @@ class Lima:
         self._limactl.settle(spec.name)
         if directory.exists():
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
-        make_private_directory(os.path.dirname(self._claim_path(spec.name)))
-        write_atomically(self._claim_path(spec.name), f"{os.getpid()}\n".encode())
+        self._claim(spec.name)
         try:
             make()
         except BaseException:
@@ -294,32 +313,48 @@ class Lima:
             failure.message, f"Lima's log is {self._directory(name).log}; AGENTVM_START_TIMEOUT gives it more time."
         )
 
-    def _await(self, name: str) -> None:
-        """Wait for an instance that somebody else started, or a run that was interrupted."""
+    def _await(self, name: str) -> bool:
+        """Wait until an instance that somebody else started takes connections; False when it stopped instead.
+
+        That is how one ends whose guest was powered off from inside.
+        """
         began = time.monotonic()
         deadline = began + float(self._settings.start_timeout)
-        while not self._directory(name).last_event().get("running"):
+        while not (self._directory(name).last_event().get("running") and self._is_connected(name)):
             if time.monotonic() > deadline:
                 raise Error(
                     f"{name} was started, but did not get ready in {self._settings.start_timeout} seconds.",
                     f"`agentvm stop {name}` and try again; AGENTVM_START_TIMEOUT gives it more time.",
                 )
             status = _status(self._entry(name))
+            if status is Status.STOPPED:
+                return False
             # Lima calls it broken while the hostagent is there and its machine is not yet.
-            if status is Status.STOPPED or (status is Status.BROKEN and time.monotonic() - began > _BLIP):
+            if status is Status.BROKEN and time.monotonic() - began > _BLIP:
                 raise Error(
                     f"{name} stopped while it started.", f"Lima's log is {self._directory(name).log}; try again."
                 )
             time.sleep(1)
+        return True
 
     def _connect(self, name: str) -> None:
-        """Open the shared connection on which every session travels."""
+        if not self._is_connected(name):
+            raise Error(
+                f"{name} runs, but takes no connection by ssh.",
+                f"Lima's log is {self._directory(name).log}; `agentvm stop {name}` and try again.",
+            )
+
+    def _is_connected(self, name: str) -> bool:
+        """Whether the shared connection is open, on which every session travels, after it was tried to open it."""
         directory = self._directory(name)
+        directory.drop_stale_masters()
         if directory.ssh_answers():
-            return
+            return True
         argv = ssh.master_argv(directory, name, VARIABLE)
-        if process.detach(argv, self._environment(), timeout=60) != 0 or not directory.ssh_answers():
-            raise Error(f"{name} runs, but takes no connection by ssh.", f"Lima's log is {directory.log}; try again.")
+        try:
+            return process.detach(argv, self._environment(), timeout=60) == 0 and directory.ssh_answers()
+        except process.TooSlow:
+            return False
 
     def _place_mounts(self, spec: InstanceSpec) -> None:
         """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names."""
@@ -334,13 +369,29 @@ class Lima:
             text = b"".join(said).decode(errors="replace").strip()
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
 
-    def _rescue(self, name: str) -> None:
-        """Let a guest that still lives write out what it has: by force, its machine is cut off from power."""
-        if self._directory(name).ssh_answers():
-            try:
-                self.run(name, Command(("sync",), timeout=20), _discard)
-            except Error:
-                self._report(f"{name} did not answer in time, and is cut off")
+    def _shut_down(self, name: str) -> None:
+        """Have a guest that still lives shut itself down: by force, its machine is cut off, with all that is not written."""
+        from agentvm.lima.processes import machine_lives
+
+        directory = self._directory(name)
+        directory.drop_stale_masters()
+        if not machine_lives(directory, self._host) or not self._obeys(name, "true"):
+            return
+        self._report(f"{name} is shut down from inside, so that nothing is lost")
+        self._obeys(name, "systemctl poweroff || poweroff")
+        deadline = time.monotonic() + _SHUTDOWN
+        while machine_lives(directory, self._host):
+            if time.monotonic() > deadline:
+                self._report(f"{name} did not shut down in {_SHUTDOWN:.0f} seconds, and is cut off")
+                return
+            time.sleep(0.5)
+
+    def _obeys(self, name: str, script: str) -> bool:
+        """Whether the guest's root did it, in a short time."""
+        try:
+            return self.run(name, Command(("/bin/sh", "-c", script), root=True, timeout=30), _discard) == 0
+        except Error:
+            return False
 
     def _detach(self, source: str, name: str) -> None:
         """Make a clone of Lima 2.0 independent: its disk still names the source's, by an absolute path."""

@@ -17,6 +17,8 @@ _LABEL = "agentvm.json"
 _MASTER = "avm.sock"
 _READY = "agentvm.ready"
 """Says which boot was seen ready, by the hostagent's pid file. It is ours; Lima removes it with the directory."""
+_GREETING = 5.0
+"""Seconds that a busy computer may take to let ssh's master answer."""
 
 
 def lima_home(host: Host) -> str:
@@ -59,6 +61,9 @@ class Directory(NamedTuple):
     def write_label(self, label: Label) -> None:
         write_atomically(os.path.join(self.path, _LABEL), dump_label(label))
 
+    def remove_label(self) -> None:
+        remove_file(os.path.join(self.path, _LABEL))
+
     def last_event(self) -> dict[str, Any]:
         """The last status in the hostagent's log of events, such as {"running": True}; empty when there is none.
 
@@ -90,13 +95,19 @@ class Directory(NamedTuple):
         return bool(boot) and self._read(_READY) == boot and self._answers("ha.sock") and self.ssh_answers()
 
     def ssh_answers(self) -> bool:
-        return self._answers(_MASTER)
+        return self._answers(_MASTER, greets=True)
 
     def drop_stale_masters(self) -> None:
-        """Remove the sockets of shared connections when nobody listens on them: ssh would hang on one, or fail."""
+        """Remove the sockets of shared connections when nobody answers on them: ssh would hang on one, or fail."""
         for name in (_MASTER, "ssh.sock"):
-            if not self._answers(name):
+            if not self._answers(name, greets=True):
                 remove_file(os.path.join(self.path, name))
+
+    def pids(self) -> dict[str, int]:
+        """The numbers in the pid files, by the files' names."""
+        names = (name for name in os.listdir(self.path) if name.endswith(".pid")) if self.exists() else ()
+        texts = {name: self._read(name).strip() for name in names}
+        return {name: int(text) for name, text in texts.items() if text.isdigit() and len(text) < 10}
 
     def remove(self) -> None:
         """Remove a half-made instance, which limactl refuses to."""
@@ -129,16 +140,18 @@ class Directory(NamedTuple):
             os.close(descriptor)
         return content if len(content) <= LARGEST else b""
 
-    def _answers(self, name: str) -> bool:
+    def _answers(self, name: str, greets: bool = False) -> bool:
+        """Whether somebody takes connections there. A master of ssh `greets` who connects, before anything is asked
+        (ssh's PROTOCOL.mux); one that hangs does not."""
         # What `socket` is made of: importing that would cost a warm run a fifth of Python's own start.
         import _socket
 
         probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
-            probe.settimeout(2)
+            probe.settimeout(_GREETING)
             probe.connect(os.path.join(self.path, name))
+            return bool(probe.recv(1)) if greets else True
         except OSError:
             return False
         finally:
             probe.close()
-        return True
