@@ -20,8 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.smoke.computer import Computer, program
+from tests.smoke.computer import KEPT_PREFIX, Computer, program
 from tests.smoke.terminal import SIZE, terminal
+from tests.tables import Record
 
 MEGABYTES = os.urandom(10_000_000)
 MACS_SSH = """\
@@ -56,16 +57,23 @@ def project(computer: Computer, golden: str) -> Path:
 # --- From nothing to a warm run ----------------------------------------------------------------------------------------
 
 
-def test_base_init_heals_after_kill_9_at_start_and_provisioning(computer: Computer, base: str, golden: str) -> None:
+@pytest.mark.faults
+def test_base_init_heals_after_kill_9_at_start_and_provisioning(
+    computer: Computer, base: str, golden: str, record: Record
+) -> None:
     instances = computer.instances()
     assert {name: entry["role"] for name, entry in instances.items()} == {base: "base", golden: "golden"}
     assert all(entry["status"] == "stopped" for entry in instances.values())
     assert "there already" in computer.ok(computer.directory, "base", "init").err
+    if not os.environ.get(KEPT_PREFIX):
+        record("kill -9 of agentvm while the base starts and is provisioned", "the next `base init` ends well", tried=2)
 
 
-def test_first_run_heals_after_kill_9_at_clone_and_start(computer: Computer, project: Path) -> None:
+@pytest.mark.faults
+def test_first_run_heals_after_kill_9_at_clone_and_start(computer: Computer, project: Path, record: Record) -> None:
     assert computer.status(project)["status"] == "running"
     assert len(computer.instances()) == 3, "and nothing is left of the killed ones"
+    record("kill -9 of agentvm while it clones and starts", "the next run ends well", tried=2)
 
 
 def test_second_run_is_one_ssh_and_no_limactl(computer: Computer, project: Path) -> None:
