@@ -41,5 +41,5 @@ def _arguments(pid: int, host: Host) -> bytes:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read()
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return b""
