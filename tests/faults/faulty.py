@@ -60,6 +60,9 @@ class Faulty:
     def delete(self, name: str) -> None:
         self._do(lambda: self._inner.delete(name))
 
+    def progress(self, name: str) -> str:
+        return self._inner.progress(name)
+
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         return self._do(lambda: self._inner.run(name, command, output))
 
