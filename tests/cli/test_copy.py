@@ -96,7 +96,7 @@ def test_another_vm_is_named_and_must_run(ready: World, inbox: Path) -> None:
 
 def test_what_makes_no_sense_is_refused(ready: World) -> None:
     for words, said in (
-        (("cp",), "needs a source and a target"),
+        (("cp",), "`agentvm cp` needs PATH"),
         (("cp", "one"), "needs a source and a target"),
         (("cp", "one", "two"), "One side must be this computer"),
         (("cp", "vm:one", "vm:two"), "One side must be this computer"),
