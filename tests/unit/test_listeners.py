@@ -4,7 +4,7 @@ import os
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentvm.listeners import Listener, is_loopback, listening_here, parse_listeners
@@ -51,6 +51,7 @@ def test_what_is_no_listener(text: str) -> None:
     assert parse_listeners([text]) == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=200)))
 def test_noise_is_nothing(lines: list[str]) -> None:
     assert parse_listeners(lines) == ()

@@ -6,7 +6,7 @@ import io
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentvm.errors import Error
@@ -32,6 +32,7 @@ def write(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.GNU_FORMA
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["gnu", "pax"])
+@settings(deadline=None)
 @given(files=FILES, most=st.integers(1, 3000))
 def test_what_was_written_is_read(form: int, files: list[tuple[tuple[str, ...], bytes]], most: int) -> None:
     stream = write(*((tarfile.TarInfo("/".join(path)), content) for path, content in files), form=form)
@@ -127,6 +128,7 @@ def test_what_is_no_tar_is_an_error(stream: bytes) -> None:
         read_all(stream)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000), st.integers(0, 2000), st.binary(min_size=1, max_size=20))
 def test_noise_is_an_error_or_members(noise: bytes, place: int, other: bytes) -> None:
     whole = write((tarfile.TarInfo("a" * 120), b"content"))
