@@ -2,6 +2,8 @@
 """Builds, tests and tries agentvm on a machine that has nothing but Python.
 
     python3 build.py                    dist/agentvm.pyz
+    python3 build.py release [ADDRESS]  dist/agentvm.pyz and its source, each with its SHA-256, and, given the https address
+                                        of the directory where they will lie, dist/agentvm.rb, a formula of Homebrew's
     python3 build.py test [ARG...]      lint, types, the archive, and pytest (with ARGs), all without Lima
     python3 build.py smoke [ARG...]     the suites that need real Lima; only with AGENTVM_RUN_INTEGRATION_SMOKE=1
     python3 build.py try ARG...         `agentvm ARG...` on real Lima, in a scratch project
@@ -18,6 +20,8 @@ It makes its own virtual environment, .venv, and is quiet about what succeeds.
 """
 
 import fcntl
+import gzip
+import hashlib
 import importlib.util
 import json
 import os
@@ -46,6 +50,7 @@ if sys.version_info < (3, 11):
 
 ENVIRONMENT = ROOT / ".venv"
 ARCHIVE = ROOT / "dist" / "agentvm.pyz"
+FORMULA = ROOT / "packaging" / "homebrew" / "agentvm.rb"
 LAB = ROOT / "tests" / "lab" / "lab.py"
 SHEBANG = "/usr/bin/env -S python3 -I -S"
 EPOCH = 315532800
@@ -53,6 +58,8 @@ EPOCH = 315532800
 SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
 AGENTS = ROOT / "build" / "agents"
 AGENTS_SWITCH = "AGENTVM_TEST_AGENTS"
+PACKAGES = {"ssh": "openssh-client"}
+"""Of the programs whose package has another name."""
 NO_TESTS = 5
 """pytest's exit status when nothing was selected."""
 
@@ -60,6 +67,7 @@ NO_TESTS = 5
 def main(argv: "list[str]") -> int:
     commands = {
         "archive": build,
+        "release": release,
         "test": test,
         "smoke": smoke,
         "try": try_out,
@@ -98,10 +106,27 @@ def build(arguments: "list[str]") -> int:
     return 0
 
 
+def release(arguments: "list[str]") -> int:
+    """Make what is published: the archive and its source, with their sums; the formula only with an address."""
+    if len(arguments) > 1 or any(not re.fullmatch(r"https://[\w.~/-]+[^/]", address) for address in arguments):
+        give_up("release takes one https address, of the directory where the files will lie.")
+    make_archive(make_environment(), ROOT, ARCHIVE)
+    source = ARCHIVE.with_name(f"agentvm-{read_version()}.tar.gz")
+    pack_source(source)
+    for file in (ARCHIVE, source):
+        file.with_name(f"{file.name}.sha256").write_text(f"{sum_of(file)}  {file.name}\n")
+        say(f"made {file.relative_to(ROOT)}, {sum_of(file)}")
+    if arguments:
+        formula = ARCHIVE.with_name(FORMULA.name)
+        formula.write_text(fill_formula(FORMULA.read_text(), arguments[0], read_version(), sum_of(source)))
+        say(f"made {formula.relative_to(ROOT)}")
+    return 0
+
+
 def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
-    require_programs("git", "jq", "gh", "tmux", "zsh", "fish", "mandoc")
+    require_programs("git", "jq", "gh", "tmux", "zsh", "fish", "mandoc", "ruby", "ssh")
     sources = ["src", "build.py", "tests", "bench"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])
@@ -324,8 +349,8 @@ def require_ensurepip() -> None:
 
 
 def require_programs(*names: str) -> None:
-    """Programs that are packages of the same name in Debian and Ubuntu."""
-    missing = [name for name in names if not shutil.which(name)]
+    """Programs of Debian's and Ubuntu's packages."""
+    missing = [PACKAGES.get(name, name) for name in names if not shutil.which(name)]
     if missing and (os.geteuid() != 0 or not shutil.which("apt-get")):
         give_up(f"{', '.join(missing)} must be there: `sudo apt install {' '.join(missing)}`.")
     if missing:
@@ -402,6 +427,39 @@ def make_archive(python: Path, root: Path, target: Path) -> None:
         pack(python, stage, packed)
         finish_archive(packed, finished, (root / "src" / "agentvm" / "__main__.py").read_text())
         install_file(finished, target)
+
+
+def read_version() -> str:
+    text = (ROOT / "src" / "agentvm" / "__init__.py").read_text()
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(version)
+
+
+def sum_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def pack_source(target: Path) -> None:
+    """The checkout as it is, below one directory, with the same dates, owners and modes everywhere."""
+    with tempfile.TemporaryDirectory(prefix="agentvm-source-") as scratch:
+        plain = Path(scratch, "source.tar")
+        with tarfile.open(plain, "w", format=tarfile.PAX_FORMAT) as archive:
+            archive.add(ROOT, target.name[: -len(".tar.gz")], filter=keep_source)
+        target.write_bytes(gzip.compress(plain.read_bytes(), mtime=EPOCH))
+
+
+def keep_source(member: tarfile.TarInfo) -> "tarfile.TarInfo | None":
+    if keep_member(member) is None:
+        return None
+    member.mtime = EPOCH
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
+
+
+def fill_formula(text: str, address: str, version: str, digest: str) -> str:
+    return text.replace("@ADDRESS@", address).replace("@VERSION@", version).replace("@SHA256@", digest)
 
 
 def pack(python: Path, stage: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ def apply(context: Context, plan: Plan) -> None:
         else:
             with context.console.work(str(action), _look(context, action)):
                 _carry_out(context, action)
+    if any(isinstance(action, Clone | Delete) for action in plan) and os.path.exists(context.state.ssh_file):
+        from agentvm.sshfile import refresh
+
+        refresh(context)
 
 
 def _look(context: Context, action: Action) -> Callable[[], str]:

@@ -2,15 +2,18 @@
 
 Every method may be killed at any moment. After that, and after any failure, the instance is whole, or absent, or its
 status is INCOMPLETE, BROKEN or STARTING, from which the next command brings it back.
-The caller holds the instance's lock for everything but `find`, `list`, `run` and `session`.
+The caller holds the instance's lock for everything but `find`, `list`, `run`, `session`, `pipe`,
+`door` and `forwarded`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agentvm.model import Command, Finding, Instance, InstanceSpec, Session
+from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session
+from agentvm.process import Piped
 
 
 class Backend(Protocol):
@@ -18,6 +21,9 @@ class Backend(Protocol):
 
     gateway: str
     """The name under which a guest reaches this computer, its loopback interface too."""
+
+    variables: tuple[str, ...]
+    """Those of the environment that say where its instances are."""
 
     def validate(self, spec: InstanceSpec) -> None:
         """Raise UsageError if this backend could never carry `spec`: the name is too long, a path can't be mounted."""
@@ -66,6 +72,15 @@ class Backend(Protocol):
 
         Nothing is ever run twice: once it may have started, a failure is the caller's to report (status 255).
         """
+
+    def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[Piped]:
+        """Start a program in a RUNNING guest whose streams are read and written meanwhile. It ends with the block."""
+
+    def door(self, name: str) -> Door | None:
+        """Tell how ssh gets in; None before the first start. Starts no process. The port holds until the next start."""
+
+    def forwarded(self, name: str) -> frozenset[int]:
+        """The TCP ports of this computer's loopback interface at which those of a RUNNING guest are reached now."""
 
     def check(self) -> tuple[Finding, ...]:
         """What `agentvm doctor` shall say about the backend itself."""

@@ -100,6 +100,11 @@ class Console:
         """What was asked for; may have several lines."""
         _write(sys.stdout, printable(text) + "\n")
 
+    def confirm(self, question: str) -> bool:
+        """Ask the person at the terminal; only a clear yes is one."""
+        _write(sys.stderr, f"agentvm: {printable(question)} [y/N] ")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
 
 def printable(text: str) -> str:
     """The text without control characters but tab and newline: what a guest wrote must not drive the user's terminal."""

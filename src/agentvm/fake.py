@@ -4,6 +4,9 @@ It keeps a dictionary of instances in a directory and refuses what Lima refuses.
 computer: what a user's session does there is really done, by a real sh. What root would do in a guest is only written
 down, since here it would be done to this computer.
 
+A guest's ports are this computer's, so all of them are reached, but for those in `taken`. Nobody is behind a guest's
+door: the file `door` in its directory holds the port of whoever a test puts there.
+
 In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, `making`, the prefix that it was
 made for, and `root.log`, what root was told); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
 root's that contains the text ends with that status.
@@ -14,13 +17,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
-from agentvm.label import carried_prefix, dump_label, load_label
-from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.label import carried_prefix, dump_label, load_label, newer_version
+from agentvm.model import Command, Door, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
 from agentvm.session import STARTER, signal_script
 from agentvm.state import make_private_directory, write_atomically
 
@@ -56,6 +60,7 @@ class Fake:
     """Instances in `directory`."""
 
     gateway = "host.fake.internal"
+    variables: tuple[str, ...] = ("AGENTVM_BACKEND", "AGENTVM_FAKE_DIR")
 
     def __init__(self, host: Host, directory: str, prefix: str) -> None:
         self._host = host
@@ -158,6 +163,21 @@ class Fake:
 
         return terminal.attend(terminal.Guest(spawn, send), session.terminal, session.suspended.encode())
 
+    def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[process.Piped]:
+        return process.piped(words, self._environment(self._expect(name, Status.RUNNING)))
+
+    def door(self, name: str) -> Door | None:
+        place = self._place(name)
+        port = place.read("door")
+        return Door(int(port), "guest", place.file("identity")) if port else None
+
+    def forwarded(self, name: str) -> frozenset[int]:
+        from agentvm.listeners import listening_here
+
+        self._expect(name, Status.RUNNING)
+        taken = frozenset(map(int, _Place(self._directory).read("taken").split()))
+        return listening_here(self._host.environment) - taken
+
     def check(self) -> tuple[Finding, ...]:
         return (Finding("warning", "backend", "the fake one: no machine, no protection", "unset AGENTVM_BACKEND"),)
 
@@ -166,10 +186,11 @@ class Fake:
 
     def _instance(self, place: _Place) -> Instance:
         name, label = os.path.basename(place.path), place.label
+        newer = "" if label else newer_version(place.read("agentvm.json"))
         marks = (place.read("making").decode(), carried_prefix(place.read("agentvm.json")))
-        if label is None and (self._prefix in marks or not os.listdir(place.path)):
+        if label is None and not newer and (self._prefix in marks or not os.listdir(place.path)):
             return Instance(name, Status.INCOMPLETE, None)
-        return Instance(name, Status(place.read("status").decode() or "broken"), label)
+        return Instance(name, Status(place.read("status").decode() or "broken"), label, newer=newer)
 
     def _expect(self, name: str, *statuses: Status) -> _Place:
         instance = self.find(name)

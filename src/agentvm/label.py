@@ -1,15 +1,29 @@
-"""The label's form on disk: JSON that a later version, or a damaged file, is told apart from."""
+"""The label's form on disk: JSON that a later version, or a damaged file, is told apart from.
+
+An older schema is brought up to date while it is read; it is written in the newest whenever it is written. So a VM lives
+through an update of agentvm, and an older agentvm leaves one alone that a newer has changed, and says so.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from agentvm import __version__
 from agentvm.model import InstanceSpec, Label, Mount, Resources, Role
 
-SCHEMA = 1
+SCHEMA = 2
 LARGEST = 262_144
 """Bytes. A label is a kilobyte; what is larger is none."""
+
+
+def _name_no_version(fields: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 says which agentvm wrote it."""
+    return {**fields, "version": ""}
+
+
+_UPGRADES = {1: _name_no_version}
+"""From each older schema to the next one."""
 
 
 def dump_label(label: Label) -> bytes:
@@ -17,6 +31,7 @@ def dump_label(label: Label) -> bytes:
     content = {
         "tool": "agentvm",
         "schema": SCHEMA,
+        "version": __version__,
         "name": spec.name,
         "prefix": spec.prefix,
         "role": spec.role.value,
@@ -36,12 +51,33 @@ def load_label(content: bytes, name: str) -> Label | None:
     A clone that was killed carries its source's label, whose name tells.
     """
     try:
-        fields = json.loads(content)
-        if fields["tool"] != "agentvm" or fields["schema"] != SCHEMA or fields["name"] != name:
+        fields = _upgraded(json.loads(content))
+        if fields["tool"] != "agentvm" or fields["name"] != name:
             return None
         return Label(_spec(fields), int(fields["created"]), _resources(fields["native"]))
     except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def newer_version(content: bytes) -> str:
+    """The agentvm that wrote a label of a later schema than this one knows; empty for any other label, or none."""
+    try:
+        fields = json.loads(content)
+        is_newer = fields["tool"] == "agentvm" and type(fields["schema"]) is int and fields["schema"] > SCHEMA
+        return str(fields.get("version") or "of a later version")[:40] if is_newer else ""
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _upgraded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Raises KeyError for a schema that there never was, or that is not known yet."""
+    schema = fields["schema"]
+    if type(schema) is not int:
+        raise KeyError(schema)
+    while schema != SCHEMA:
+        fields = _UPGRADES[schema](fields)
+        schema += 1
+    return fields
 
 
 def carried_prefix(content: bytes) -> str:

@@ -97,6 +97,16 @@ class Instance(NamedTuple):
     label: Label | None
     detail: str = ""
     """What the backend says about a broken one."""
+    newer: str = ""
+    """The version of a newer agentvm whose label this one can't read: then it is agentvm's, and still to be left alone."""
+
+
+class Door(NamedTuple):
+    """Where this computer reaches a guest's ssh server on its own loopback interface, as whom, and with which key file."""
+
+    port: int
+    user: str
+    identity: str
 
 
 class Command(NamedTuple):

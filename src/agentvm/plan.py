@@ -158,6 +158,11 @@ def disturbs(plan: Plan) -> bool:
 def check_ours(actual: Instance, prefix: str, *roles: Role) -> Label:
     """The label of an instance that is agentvm's, has this prefix and one of the roles (any when none is named); else Error."""
     label = actual.label
+    if label is None and actual.newer:
+        raise Error(
+            f"{actual.name} was made by a newer agentvm ({actual.newer}), whose label this one can't read, so it is left alone.",
+            "Update agentvm on this computer; the VM is as it was.",
+        )
     if label is None or label.spec.prefix != prefix:
         raise Error(
             f"{actual.name} is not an instance of agentvm with the prefix {prefix!r}, so it is left alone.",

@@ -33,6 +33,8 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])"""
 _LARGEST = 10_000_000
 """Bytes that are collected of what a pending program says: it may be about a file that a guest wrote."""
+_COMPLAINTS = 10_000
+"""Bytes that are kept of what a piped program says on its standard error."""
 _GRACE = 5.0
 """Seconds between asking a child to end and killing it."""
 
@@ -109,6 +111,63 @@ def _read(descriptor: int, deadline: float) -> bytes:
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise subprocess.TimeoutExpired((), 0)
     return os.read(descriptor, 65536)
+
+
+class Piped:
+    """A program whose standard input and output are at hand while it runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        import io
+        import threading
+
+        assert process.stdin
+        assert isinstance(process.stdout, io.BufferedReader)
+        assert process.stderr
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+        self._stderr = process.stderr
+        self._process = process
+        self._said = bytearray()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def finish(self) -> Completed:
+        """End its input, and wait for it. Its output must have been read, or is not wanted any more."""
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+        self.stdout.close()
+        status = self._process.wait()
+        # Not for ever: ssh's master may keep the stream open.
+        self._listener.join(_GRACE)
+        return Completed(status, b"", bytes(self._said))
+
+    def close(self) -> None:
+        """Let go of its streams, whatever is still in them."""
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+        self.stdout.close()
+        self._listener.join(_GRACE)
+        self._stderr.close()
+
+    def _listen(self) -> None:
+        """Have it never wait for somebody to read its complaints; the first of them are kept."""
+        while data := os.read(self._stderr.fileno(), 65536):
+            self._said += data[: _COMPLAINTS - len(self._said)]
+
+
+@contextmanager
+def piped(argv: Sequence[str], environment: Environment) -> Iterator[Piped]:
+    """Run a program for the time of the block. Raises Error if it isn't there."""
+    import subprocess
+
+    process = _start(argv, environment, None, subprocess.PIPE)
+    program = Piped(process)
+    try:
+        yield program
+    finally:
+        if process.poll() is None:
+            _end(process)
+        program.close()
 
 
 def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> int:

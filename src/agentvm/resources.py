@@ -45,6 +45,18 @@ def program() -> str:
     return os.path.abspath(archive) if archive else os.path.join(_PACKAGE, "__main__.py")
 
 
+def command() -> tuple[str, ...]:
+    """Words that start this very agentvm from anywhere, by a program with another PATH."""
+    path = program()
+    return (path,) if os.access(path, os.X_OK) else (sys.executable, "-I", "-S", path)
+
+
+def cache() -> str:
+    """Where the archive keeps the modules that it extracted, of every build; empty in a source tree."""
+    door = sys.modules["__main__"]
+    return os.path.dirname(str(door.cache_root())) if getattr(door, "BUILD", "") else ""
+
+
 def _archive_of(loader: object) -> str:
     """The zip file that a module was loaded from (zipimport says so), or nothing."""
     archive = getattr(loader, "archive", "")

@@ -17,6 +17,8 @@ from typing import NamedTuple
 from agentvm.errors import Error
 
 _GENERATION = "generation"
+_SHIMS = ".shims"
+"""Beside the prefixes, since shims are of all of them; no prefix begins like that."""
 
 
 class SessionRecord(NamedTuple):
@@ -179,6 +181,34 @@ class State:
                 return file.read(200).decode(errors="replace")
         except OSError:
             return ""
+
+    def remember_shims(self, directory: str) -> None:
+        """Note where shims were put, for who takes them away."""
+        known = self.shims()
+        if directory not in known:
+            make_private_directory(self.directory)
+            text = "".join(f"{one}\0" for one in (*known, directory))
+            write_atomically(self._shims_file, os.fsencode(text))
+
+    def shims(self) -> tuple[str, ...]:
+        """The directories that were noted."""
+        try:
+            with open(self._shims_file, "rb") as file:
+                return tuple(filter(None, os.fsdecode(file.read()).split("\0")))
+        except OSError:
+            return ()
+
+    def forget_shims(self) -> None:
+        remove_file(self._shims_file)
+
+    @property
+    def _shims_file(self) -> str:
+        return os.path.join(os.path.dirname(self.directory), _SHIMS)
+
+    @property
+    def ssh_file(self) -> str:
+        """What the user's ssh includes, when that was wanted."""
+        return os.path.join(self.directory, "ssh_config")
 
     def forget(self, name: str) -> None:
         """Remove the lock files and notes of a deleted instance, by one who holds both locks."""

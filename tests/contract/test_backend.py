@@ -6,7 +6,10 @@ station stand together: nothing, the base, its clone, the clone running, and run
 
 from __future__ import annotations
 
+import itertools
 import os
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 from agentvm.errors import Error, UsageError
 from agentvm.manifest import load_manifest
 from agentvm.model import Command, Instance, InstanceSpec, Mount, Resources, Role, Session, Status
+from agentvm.process import Completed
 from agentvm.provision import provisioning_steps
 from tests.contract.children import Ended, call_and_kill, call_in_child, started_processes
 from tests.contract.worlds import World
@@ -33,6 +37,15 @@ HOSTILE = (
     "größe",
     "# ; & | < > !",
 )
+LISTENING = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+caller, _ = listener.accept()
+caller.sendall(b"hello")
+caller.close()
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +223,16 @@ def test_a_killed_clone_is_incomplete_and_can_be_made_again(world: World, base: 
     assert world.backend.find(spec.name) is None
 
 
+def test_nobody_knows_the_door_of_one_that_never_started(world: World, base: InstanceSpec) -> None:
+    assert world.backend.door(base.name) is None
+    assert world.backend.door(world.spec("nobody").name) is None
+
+
+def test_a_stopped_one_forwards_nothing(world: World, clone: InstanceSpec) -> None:
+    with pytest.raises(Error):
+        world.backend.forwarded(clone.name)
+
+
 # --- The clone, running, its source deleted ----------------------------------------------------------------------------
 
 
@@ -289,6 +312,61 @@ def test_session_passes_bytes_on(world: World, running: InstanceSpec) -> None:
     content = os.urandom(3_000_000)
     ended = _session(world, running, "echo aside >&2; cat", content, is_open=True)
     assert ended == Ended(0, content, b"aside\n")
+
+
+def test_pipe_passes_bytes_both_ways_and_complaints_aside(world: World, running: InstanceSpec) -> None:
+    content = os.urandom(3_000_000)
+    with world.backend.pipe(running.name, ("sh", "-c", "echo aside >&2; cat; exit 7")) as piped:
+        writer = threading.Thread(target=lambda: (piped.stdin.write(content), piped.stdin.close()))
+        writer.start()
+        assert piped.stdout.read() == content
+        writer.join()
+        assert piped.finish() == Completed(7, b"", b"aside\n")
+
+
+def test_pipe_hands_over_words_as_they_are(world: World, running: InstanceSpec) -> None:
+    with world.backend.pipe(running.name, ("printf", "%s\\n--\\n", *HOSTILE)) as piped:
+        assert piped.stdout.read() == b"".join(word.encode() + b"\n--\n" for word in HOSTILE)
+
+
+def test_pipe_tells_that_nobody_reads_any_more(world: World, running: InstanceSpec) -> None:
+    with world.backend.pipe(running.name, ("sh", "-c", "exit 3")) as piped:
+        with pytest.raises(BrokenPipeError):
+            piped.stdin.writelines(itertools.repeat(bytes(100_000)))
+        assert piped.finish().status == 3
+
+
+def test_pipe_ends_its_program_with_the_block(world: World, running: InstanceSpec) -> None:
+    with pytest.raises(KeyboardInterrupt), world.backend.pipe(running.name, ("cat",)):
+        raise KeyboardInterrupt
+    with world.backend.pipe(running.name, ("sh", "-c", "while :; do echo much; done")) as piped:
+        assert piped.stdout.read(5) == b"much\n"
+    assert _run(world, running, "true") == (0, b"")
+
+
+def test_the_door_leads_to_ssh(world: World, running: InstanceSpec) -> None:
+    with world.answer_at_the_door(running), started_processes() as started:
+        door = world.backend.door(running.name)
+        assert door
+        with socket.create_connection(("127.0.0.1", door.port), timeout=20) as caller:
+            assert caller.recv(100).startswith(b"SSH-2.0-")
+    assert started == []
+    assert door.user
+    assert os.path.isabs(door.identity)
+
+
+def test_ports_that_a_guest_opens_are_forwarded(world: World, running: InstanceSpec) -> None:
+    with world.backend.pipe(running.name, ("python3", "-c", LISTENING)) as piped:
+        port = int(piped.stdout.readline())
+        deadline = time.monotonic() + 60
+        while port not in world.backend.forwarded(running.name):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as caller:
+            assert caller.recv(100) == b"hello"
+        piped.stdin.close()
+        assert piped.finish().status == 0
+    assert 1 not in world.backend.forwarded(running.name)
 
 
 # --- Again, with other mounts ------------------------------------------------------------------------------------------

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import subprocess
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,12 +55,27 @@ class World(NamedTuple):
             (directory / "foreign").write_text("yes")
             (directory / "status").write_text("stopped")
 
+    def answer_at_the_door(self, spec: InstanceSpec) -> AbstractContextManager[object]:
+        """Have somebody behind the instance's door; on Lima its sshd is."""
+        if self.limactl:
+            return nullcontext()
+        listener = socket.create_server(("127.0.0.1", 0))
+        (self.instances / spec.name / "door").write_text(str(listener.getsockname()[1]))
+        threading.Thread(target=_greet, args=(listener,), daemon=True).start()
+        return listener
+
     def remove(self) -> None:
         """Remove every instance of ours, whatever state a failed test left it in."""
         for directory in self.instances.glob(f"{self.prefix}-*"):
             if self.limactl:
                 subprocess.run([self.limactl, "delete", "--force", directory.name], check=False, capture_output=True)
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _greet(listener: socket.socket) -> None:
+    caller, _ = listener.accept()
+    with caller:
+        caller.sendall(b"SSH-2.0-fake\r\n")
 
 
 def make_fake(directory: Path) -> World:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentvm.label import SCHEMA, dump_label, load_label
+from agentvm.label import SCHEMA, carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import InstanceSpec, Label, Mount, Resources, Role
 
 LABEL = Label(
@@ -106,3 +106,37 @@ def test_only_true_makes_a_mount_writable(value: object) -> None:
     label = load_label(fields(mounts=mounts), LABEL.spec.name)
     assert label
     assert label.spec.mounts == (Mount("/a", "/b", False),)
+
+
+def as_first_schema() -> bytes:
+    """What agentvm wrote before labels said which version wrote them."""
+    written = json.loads(dump_label(LABEL)) | {"schema": 1}
+    del written["version"]
+    return json.dumps(written).encode()
+
+
+def test_an_older_schema_is_brought_up_to_date() -> None:
+    assert load_label(as_first_schema(), LABEL.spec.name) == LABEL
+    assert carried_prefix(as_first_schema()) == LABEL.spec.prefix
+    assert newer_version(as_first_schema()) == ""
+
+
+@pytest.mark.parametrize("schema", [0, -1, True, 1.0, "1", None, [1]])
+def test_a_schema_that_there_never_was_is_none(schema: object) -> None:
+    assert load_label(fields(schema=schema), LABEL.spec.name) is None
+    assert newer_version(fields(schema=schema)) == ""
+
+
+def test_a_later_schema_is_no_label_and_tells_who_wrote_it() -> None:
+    later = fields(schema=SCHEMA + 1, version="9.1.0", mounts={"new": "form"})
+    assert load_label(later, LABEL.spec.name) is None
+    assert carried_prefix(later) == ""
+    assert newer_version(later) == "9.1.0"
+    assert newer_version(fields(schema=SCHEMA + 1, version=None)) == "of a later version"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[]", b"{}", b"[" * 100_000, fields(), fields(tool="other", schema=SCHEMA + 1)]
+)
+def test_whatever_else_is_of_no_newer_agentvm(content: bytes) -> None:
+    assert newer_version(content) == ""

@@ -35,13 +35,14 @@ EFFECTS = {
 
 LAYERS = (
     ("errors", "progress"),
-    ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
+    ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
-    ("settings",),
-    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
+    ("settings", "hosttree"),
+    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan", "listeners"),
     ("session", "claude", "codex", "opencode"),
     ("home",),
     ("lima/*", "fake", "context"),
+    ("sshfile",),
     ("apply",),
     ("instances",),
     ("commands/*",),

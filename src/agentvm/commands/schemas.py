@@ -54,6 +54,19 @@ SCHEMAS = (
         "sessions",
         (("pid", "of agentvm"), ("what", "the program"), ("since", "Unix time in seconds")),
     ),
+    Schema("port", 1, "", (_VERSION, ("instance", "the VM's name"), ("ports", "a list"))),
+    Schema(
+        "port",
+        1,
+        "ports",
+        (
+            ("address", "on which it listens in the VM"),
+            ("port", "its number"),
+            ("program", "its name, or whose it is in brackets"),
+            ("reach", "forwarded, taken, waiting, never or inside"),
+            ("url", "where it is reached, or null"),
+        ),
+    ),
     Schema("list", 1, "", (_VERSION, ("instances", "a list"))),
     Schema(
         "list",

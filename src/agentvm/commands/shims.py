@@ -14,12 +14,13 @@ from agentvm.state import write_atomically
 
 _MARKER = b"# agentvm shim"
 _EMPTY = b"agentvm_program=''\n"
-_DEFAULT = ".local/share/agentvm/shims"
+_LARGEST = 100_000
+DEFAULT = ".local/share/agentvm/shims"
 
 
 def install_shims(context: Context, arguments: tuple[str, ...]) -> int:
     options = parse("install-shims", arguments)
-    wanted = options.dir or os.path.join(context.host.home, _DEFAULT)
+    wanted = options.dir or os.path.join(context.host.home, DEFAULT)
     directory = os.path.abspath(os.path.join(context.host.directory, wanted))
     paths = {name: os.path.join(directory, name) for name in AGENTS}
     foreign = [path for path in paths.values() if os.path.lexists(path) and not is_shim(path)]
@@ -33,6 +34,8 @@ def install_shims(context: Context, arguments: tuple[str, ...]) -> int:
         context.console.say(f"{'would write' if context.dry_run else 'writing'} {path}")
         if not context.dry_run:
             _write(path, shim(name, resources.program()))
+    if not context.dry_run:
+        context.state.remember_shims(directory)
     if directory not in context.host.environment.get("PATH", "").split(os.pathsep):
         context.console.say("put it first on the PATH, in your shell's start-up file:")
         context.console.product(f'export PATH={quote(directory)}:"$PATH"')
@@ -55,6 +58,14 @@ def is_shim(path: str) -> bool:
     except OSError:
         return False
     return len(lines) > 1 and lines[1].startswith(_MARKER)
+
+
+def is_installed_shim(path: str) -> bool:
+    """Whether install-shims wrote it: no link, and not the text in a checkout, which names no program."""
+    if os.path.islink(path) or not is_shim(path):
+        return False
+    with open(path, "rb") as file:
+        return _EMPTY not in file.read(_LARGEST)
 
 
 def _make(directory: str) -> None:

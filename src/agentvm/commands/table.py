@@ -217,6 +217,47 @@ GROUPS = (
                 examples=(("agentvm prune --dry-run", "what would go"), ("agentvm prune", "delete them")),
             ),
             CommandEntry(
+                "cp",
+                "copy files to or from a VM",
+                "copy:copy",
+                details=(
+                    (
+                        "The last path is the target. `vm:PATH` is in this project's VM and `NAME:PATH` in another; what is "
+                        "relative there begins at the home directory. Nothing that comes out of a VM gets outside the target."
+                    ),
+                ),
+                operands=(Operand("PATH", "a file, of this computer or of a VM", many=True),),
+                options=(Option("--recursive", "directories with what is in them", short="-r"),),
+                examples=(
+                    ("agentvm cp report.csv vm:", "into its home directory"),
+                    ("agentvm cp -r vm:out/pages ./pages", "a directory, from this project's VM"),
+                ),
+            ),
+            CommandEntry(
+                "port",
+                "what a VM listens on, and where it is reached",
+                "port:port",
+                operands=(_NAMED,),
+                options=(_JSON,),
+                examples=(("agentvm port", "address, port, program, and the way to it or why there is none"),),
+            ),
+            CommandEntry(
+                "ssh-config",
+                "have ssh, scp and editors know the VMs",
+                "editors:ssh_config",
+                details=(
+                    (
+                        "Prints a configuration for ssh with the names of all VMs. Installed, it is one line in ~/.ssh/config, "
+                        "and is kept up as VMs come and go."
+                    ),
+                ),
+                options=(
+                    Option("--install", "keep it in a file, and include that in ~/.ssh/config"),
+                    Option("--connect", "for ssh's own use: be its connection to a VM", "INSTANCE", completes=INSTANCE),
+                ),
+                examples=(("agentvm ssh-config --install", "then `ssh agentvm-PROJECT`"),),
+            ),
+            CommandEntry(
                 "doctor",
                 "look for problems",
                 "doctor:doctor",
@@ -242,6 +283,26 @@ GROUPS = (
                 operands=(Operand("DIR", "where to; else ~/.local/share/agentvm/shims", DIRECTORY, optional=True),),
                 options=(Option("--force", "overwrite files that are not agentvm's"),),
                 examples=(("agentvm install-shims", "then plain `codex` runs in a VM"),),
+            ),
+            CommandEntry(
+                "uninstall",
+                "remove shims, state and ssh configuration",
+                "uninstall:uninstall",
+                details=(
+                    (
+                        "It shows what it is about to remove, and asks. Your config.toml stays, and so does what agents keep in "
+                        "your home. While a session runs, nothing is removed."
+                    ),
+                ),
+                options=(
+                    Option("--vms", "every VM of this prefix, too, with its disk"),
+                    Option("--yes", "do it without asking"),
+                    _DRY_RUN,
+                ),
+                examples=(
+                    ("agentvm uninstall --vms --dry-run", "all that it would remove"),
+                    ("agentvm uninstall", "leave the VMs, for another agentvm"),
+                ),
             ),
         ),
     ),

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from agentvm import process, terminal
@@ -13,7 +14,7 @@ from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
 from agentvm.lima.directory import Directory, lima_home
-from agentvm.model import Command, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.model import Command, Door, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
 from agentvm.project import is_below
 from agentvm.quoting import join
 from agentvm.session import STARTER, signal_script
@@ -39,6 +40,7 @@ class Lima:
     """Instances of Lima in one LIMA_HOME. `report` is told what a user may want to know on the way."""
 
     gateway = "host.lima.internal"
+    variables: tuple[str, ...] = ("LIMA_HOME", "AGENTVM_LIMACTL")
 
     def __init__(self, host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> None:
         self._host = host
@@ -179,6 +181,20 @@ class Lima:
         guest = terminal.Guest(lambda streams: process.spawn(argv, environment, streams), send)
         return terminal.attend(guest, session.terminal, session.suspended.encode())
 
+    def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[process.Piped]:
+        return process.piped(ssh.command_argv(self._directory(name), name, words), self._environment())
+
+    def door(self, name: str) -> Door | None:
+        return ssh.read_door(self._directory(name).read_ssh_config())
+
+    def forwarded(self, name: str) -> frozenset[int]:
+        from agentvm.listeners import listening_here
+
+        agent = self._directory(name).hostagent()
+        if not agent:
+            raise Error(f"{name} is not running.", "`agentvm shell` in its project starts it.")
+        return listening_here(self._host.environment, agent)
+
     def check(self) -> tuple[Finding, ...]:
         from agentvm.lima.doctor import check_lima
 
@@ -223,7 +239,8 @@ class Lima:
         status = _status(entry)
         if status is Status.STARTING and directory.is_ready():
             status = Status.RUNNING
-        return Instance(name, status, label, "" if status is not Status.BROKEN else str(entry.get("message", "")))
+        detail = str(entry.get("message", "")) if status is Status.BROKEN else ""
+        return Instance(name, status, label, detail, "" if label else directory.newer_version())
 
     def _environment(self) -> dict[str, str]:
         return {name: value for name, value in self._host.environment.items() if name in _PASSED}

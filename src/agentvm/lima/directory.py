@@ -9,7 +9,7 @@ import os
 from typing import Any, NamedTuple
 
 from agentvm.errors import Error
-from agentvm.label import LARGEST, carried_prefix, dump_label, load_label
+from agentvm.label import LARGEST, carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import Host, Label
 from agentvm.state import remove_file, write_atomically
 
@@ -44,6 +44,15 @@ class Directory(NamedTuple):
     def log(self) -> str:
         return os.path.join(self.path, "ha.stderr.log")
 
+    def read_ssh_config(self) -> str:
+        """What Lima wrote at the last start; a clone has its source's until then."""
+        return self._read("ssh.config").decode(errors="surrogateescape")
+
+    def hostagent(self) -> int:
+        """The process id of Lima's process that forwards the guest's ports; 0 when there is none."""
+        text = self._read("ha.pid").strip()
+        return int(text) if text.isdigit() else 0
+
     def exists(self) -> bool:
         return os.path.isdir(self.path)
 
@@ -57,6 +66,9 @@ class Directory(NamedTuple):
     def carried_prefix(self) -> str:
         """The prefix in its label, also when that is the label of the instance that it was cloned from."""
         return carried_prefix(self._read(_LABEL))
+
+    def newer_version(self) -> str:
+        return newer_version(self._read(_LABEL))
 
     def write_label(self, label: Label) -> None:
         write_atomically(os.path.join(self.path, _LABEL), dump_label(label))

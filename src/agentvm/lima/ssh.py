@@ -7,6 +7,7 @@ itself started with (ssh's mux.c), and Lima's knows nothing of ours.
 from __future__ import annotations
 
 from agentvm.lima.directory import Directory
+from agentvm.model import Door
 from agentvm.quoting import join
 
 
@@ -40,6 +41,16 @@ def command_argv(directory: Directory, name: str, words: tuple[str, ...]) -> tup
     """ssh for one program without a terminal. `words` may be seen in the process list: nothing secret belongs there."""
     limits = ("-o", "ControlMaster=no", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15")
     return (*_ssh(directory), *limits, "-T", f"lima-{name}", join(words))
+
+
+def read_door(text: str) -> Door | None:
+    """What Lima's configuration for ssh says; None when there is none, or it is not as Lima writes it."""
+    import re
+
+    found = dict(re.findall(r'^ +(User|IdentityFile|Port) "?([^"\n]+?)"?$', text, re.MULTILINE))
+    if len(found) < 3 or not found["Port"].isdecimal():
+        return None
+    return Door(int(found["Port"]), found["User"], found["IdentityFile"])
 
 
 def _ssh(directory: Directory, shared: bool = True) -> tuple[str, ...]:
