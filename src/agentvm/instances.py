@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from agentvm.apply import apply, make_locations
+from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name
-
-_LARGEST_ANSWER = 100_000
-"""Bytes."""
+from agentvm.untrusted import Answer
 
 
 @contextmanager
@@ -88,16 +87,12 @@ def snapshot_spec(prefix: str, generation: int) -> InstanceSpec:
 
 def ask(context: Context, name: str, command: Command) -> tuple[str, ...]:
     """The lines that a guest answers, as many as fit into a bound; none when it does not answer."""
-    said = bytearray()
-
-    def collect(data: bytes) -> None:
-        said.extend(data[: _LARGEST_ANSWER - len(said)])
-
+    said = Answer()
     try:
-        context.backend.run(name, command, collect)
+        context.backend.run(name, command, said.add)
     except Error as problem:
         context.console.detail(problem.message)
-    return tuple(said.decode(errors="replace").splitlines())
+    return tuple(str(said).splitlines())
 
 
 def install_certificates(context: Context, actual: Instance, certificates: Certificates) -> None:
@@ -109,12 +104,11 @@ def install_certificates(context: Context, actual: Instance, certificates: Certi
     from agentvm.certificates import installing
 
     context.console.say("giving this VM the certificates that your environment names")
-    said: list[bytes] = []
-    if context.backend.run(actual.name, installing(certificates.pem), said.append) == 0:
+    said = Answer()
+    if context.backend.run(actual.name, installing(certificates.pem), said.add) == 0:
         context.state.remember_certificates(actual.name, mark)
     else:
-        text = b"".join(said).decode(errors="replace").strip()
-        context.console.fail(f"they could not be installed, so the VM does without them: {text}")
+        context.console.fail(f"they could not be installed, so the VM does without them: {one_line(str(said))}")
 
 
 def init_base(context: Context) -> bool:

@@ -11,7 +11,8 @@ import stat
 
 from agentvm.environment import opencode_keys
 from agentvm.model import Host
-from agentvm.sharing import OPENCODE, config_directory, data_directory, login_directory, read_text
+from agentvm.sharing import OPENCODE, config_directory, data_directory, login_directory
+from agentvm.untrusted import read_text
 
 _LARGEST = 1_000_000
 """Bytes of a configuration file."""

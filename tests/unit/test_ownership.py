@@ -36,10 +36,10 @@ EFFECTS = {
 LAYERS = (
     ("errors", "progress"),
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
-    ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
-    ("settings",),
+    ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
+    ("settings", "untrusted"),
     ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
-    ("session", "claude", "codex", "opencode"),
+    ("session", "claude", "codex", "opencode", "hostprograms"),
     ("home",),
     ("lima/*", "fake", "context"),
     ("apply",),

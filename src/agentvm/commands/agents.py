@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import NamedTuple
 
@@ -20,7 +19,8 @@ from agentvm.session import EVAL, Attachment, Program, build_script
 from agentvm.sharing import CLAUDE as CLAUDE_DIRECTORY
 from agentvm.sharing import CODEX as CODEX_DIRECTORY
 from agentvm.sharing import OPENCODE as OPENCODE_DIRECTORY
-from agentvm.sharing import config_directory, read_text
+from agentvm.sharing import config_directory
+from agentvm.untrusted import parse_json, read_text
 
 _PATIENCE = 120.0
 """Seconds for what an agent tells of itself: opencode takes half a second on real hardware, and much more in emulation."""
@@ -49,6 +49,8 @@ class _File(NamedTuple):
     path: str
     follow: bool = False
     """Whether it may be a link: not where a guest could have made that."""
+    writable: tuple[str, ...] = ()
+    """Directories that guests can write, in which nothing on the way to it may be a link."""
 
 
 def agent_findings(context: Context) -> tuple[Finding, ...]:
@@ -140,7 +142,7 @@ def _login(agent: Agent, lines: tuple[str, ...]) -> Finding:
 
 def _claude_login(lines: tuple[str, ...]) -> str:
     try:
-        status = json.loads("\n".join(lines))
+        status = parse_json("\n".join(lines))
     except ValueError:
         return ""
     if not isinstance(status, dict) or status.get("loggedIn") is not True:
@@ -179,7 +181,10 @@ def _files(context: Context, project: Project, agent: Agent) -> list[_File]:
         own = config_directory(context.host, OPENCODE_DIRECTORY)
         found = [_File(path, path) for path in (os.path.join(own, name) for name in names)]
     places = ((name, os.path.join(project.root, name)) for name in names)
-    return found + [_File(name, path) for name, path in places if os.path.realpath(path) == path]
+    # A link that was there before is the user's own, as far as anybody can tell, and is passed over in silence.
+    return found + [
+        _File(name, path, writable=(project.root,)) for name, path in places if os.path.realpath(path) == path
+    ]
 
 
 def _programs(agent: Agent, project: Project, files: tuple[_File, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -212,7 +217,7 @@ def _addresses(context: Context, agent: Agent, files: tuple[_File, ...]) -> tupl
 
 def _read(file: _File) -> tuple[bytes | None, str]:
     try:
-        text = read_text(file.path, _LARGEST_FILE, follow=file.follow)
+        text = read_text(file.path, _LARGEST_FILE, follow=file.follow, writable=file.writable)
     except ValueError as problem:
         return None, f"{file.name} can't be read: {problem}"
     return (None if text is None else os.fsencode(text)), ""

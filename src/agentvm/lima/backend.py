@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agentvm import process, terminal
+from agentvm.console import one_line
 from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
@@ -19,6 +20,7 @@ from agentvm.quoting import join
 from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings
 from agentvm.state import make_private_directory, remove_file, write_atomically
+from agentvm.untrusted import Answer
 
 if TYPE_CHECKING:
     from agentvm.lima.limactl import Limactl
@@ -119,7 +121,9 @@ class Lima:
         entry = self._entry(name)
         if _status(entry) is Status.STOPPED:
             self._prepare(label.spec, entry)
+            self._check_places(label.spec)
             self._boot(name)
+            self._check_places(label.spec)
         else:
             self._check_mounts(label.spec, entry)
             self._await(name)
@@ -207,7 +211,7 @@ class Lima:
         status = _status(entry)
         if status is Status.STARTING and directory.is_ready():
             status = Status.RUNNING
-        return Instance(name, status, label, "" if status is not Status.BROKEN else str(entry.get("message", "")))
+        return Instance(name, status, label, one_line(str(entry.get("message", ""))) if status is Status.BROKEN else "")
 
     def _environment(self) -> dict[str, str]:
         return {name: value for name, value in self._host.environment.items() if name in _PASSED}
@@ -271,6 +275,18 @@ class Lima:
                 "Install the Rust virtiofsd, or use a base template whose guest has 9p.",
             )
 
+    def _check_places(self, spec: InstanceSpec) -> None:
+        """Lima follows links, and the guest of another project may be able to put one in a directory's place. Looked at
+        before the start, since a clone takes minutes, and after it: what was swapped meanwhile is not left running."""
+        from agentvm.lima.mounts import find_moved
+
+        if moved := find_moved(spec.mounts):
+            self._limactl.stop(spec.name, force=True)
+            raise Error(
+                f"{spec.name} was not started: a link took the place of {moved} just now, which another VM may have made.",
+                "Look where it leads, and put the directory back.",
+            )
+
     def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
         from agentvm.lima.template import effective_mounts, wanted_mounts
@@ -287,7 +303,8 @@ class Lima:
             return
         event = self._directory(name).last_event()
         if event.get("running") and not event.get("exiting"):
-            self._report(f"Lima says that {name} is degraded: {'; '.join(map(str, event.get('errors') or []))}")
+            errors = "; ".join(map(str, event.get("errors") or []))
+            self._report(f"Lima says that {name} is degraded: {one_line(errors)}")
             return
         failure = self._limactl.failure("start", done)
         raise Error(
@@ -327,11 +344,11 @@ class Lima:
 
         if not spec.mounts:
             return
-        said: list[bytes] = []
+        said = Answer()
         script = placing_script(spec.mounts).encode()
-        status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.append)
+        status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.add)
         if status != 0:
-            text = b"".join(said).decode(errors="replace").strip()
+            text = one_line(str(said))
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
 
     def _rescue(self, name: str) -> None:
