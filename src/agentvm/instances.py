@@ -11,7 +11,7 @@ from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
-from agentvm.project import base_name, golden_name
+from agentvm.project import base_name, golden_name, is_below
 from agentvm.untrusted import Answer
 
 
@@ -44,6 +44,7 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
         carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
         return
     context.backend.validate(wanted)
+    _check_not_wider(context, wanted)
     if not context.dry_run:
         make_locations(wanted)
     while not _clone_from_golden(context, wanted, actual):
@@ -53,6 +54,19 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
         if context.dry_run:
             context.console.say(f"would then clone it to {wanted.name} and start that")
             return
+
+
+def _check_not_wider(context: Context, wanted: InstanceSpec) -> None:
+    """Refuse what a guest could bring about by removing its project's .git: the work tree around it would be shared."""
+    for label in (instance.label for instance in context.backend.list()):
+        if label is None or label.spec.role is not Role.PROJECT or label.spec.prefix != context.prefix:
+            continue
+        inner = label.spec.project
+        if inner != wanted.project and is_below(context.host.directory, inner) and is_below(inner, wanted.project):
+            raise Error(
+                f"{inner} has a VM of its own, but is no work tree now: all of {wanted.project} would be shared.",
+                f"`git init` in {inner} makes it one again; `agentvm rm {label.spec.name}` if all is what you want.",
+            )
 
 
 def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance | None) -> bool:

@@ -90,6 +90,14 @@ def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
     )
 
 
+def writable_places(host: Host, settings: Settings, project: Project | None) -> tuple[str, ...]:
+    """Directories in which guests can put whatever they like, each by its name and its real path."""
+    own = (project.root, project.git_directory) if project else ()
+    extras = (extra.path for extra in settings.mounts if extra.writable)
+    names = (*own, *(config_directory(host, path) for path in AGENT_DIRECTORIES), login_directory(host), *extras)
+    return tuple(dict.fromkeys(place for name in names if name for place in (name, os.path.realpath(name))))
+
+
 def config_directory(host: Host, path: str) -> str:
     """Where a program keeps on the host what it has at `path` below the home of a guest."""
     moved = host.environment.get(_MOVED.get(path, ""), "")

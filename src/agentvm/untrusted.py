@@ -55,6 +55,18 @@ def resolve(path: str, writable: tuple[str, ...]) -> str:
     return done
 
 
+def split_path(path: str, writable: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """A PATH without the directories that guests can write, and these; a relative one is anywhere, also in a project."""
+    directories = path.split(os.pathsep)
+    unsafe = tuple(directory for directory in directories if not _is_safe(directory, writable))
+    return os.pathsep.join(directory for directory in directories if directory not in unsafe), unsafe
+
+
+def _is_safe(directory: str, writable: tuple[str, ...]) -> bool:
+    names = {os.path.normpath(directory), os.path.realpath(directory)}
+    return os.path.isabs(directory) and not any(is_below(name, place) for name in names for place in writable)
+
+
 def read_text(path: str, largest: int, *, follow: bool = True, writable: tuple[str, ...] = ()) -> str | None:
     """A text file of the user's, or None if there is none. Raises ValueError with the reason why it can't be had.
 
