@@ -48,7 +48,8 @@ def share_login(host: Host) -> str:
         return ""
     if not stat.S_ISREG(wanted.st_mode):
         return f"{own} is not a file, so the VM does not get opencode's login."
-    fresh = f"{shown}.{os.getpid()}"
+    # A guest that could guess the name would put something there before.
+    fresh = f"{shown}.{os.urandom(8).hex()}"
     try:
         os.makedirs(login_directory(host), 0o700, exist_ok=True)
         os.link(own, fresh)

@@ -23,7 +23,7 @@ GARBAGE = r"\033]0;owned\007\033[2J\033]52;c;b3duZWQ=\007\233 31m\r\nagentvm: al
 
 def said(world: World, *words: str, **variables: str) -> str:
     """All that agentvm prints; nothing in it drives a terminal, and it is no bug."""
-    done = world.run(*words, **variables)
+    done = world.run(*words, directory=None, stdin="", **variables)
     assert done.status in (0, 1, 2), done
     text = done.out + done.err
     assert "Traceback" not in text
@@ -113,16 +113,17 @@ def test_the_users_own_directory_leads_by_a_link_of_the_guests_to_a_secret(
 ) -> None:
     (ready.home / "private").mkdir()
     (ready.project / "own").symlink_to(ready.home / "private")
-    variables = {by: str(ready.project / "own")} if by.isupper() else {}
-    if not variables:
+    if by.isupper():
+        ready.environment[by] = str(ready.project / "own")
+    else:
         shutil.rmtree(ready.home / ".claude")
         (ready.home / ".claude").symlink_to(ready.project / "own")
-    refused = ready.fails(2, "shell", "--", "true", **variables)
+    refused = ready.fails(2, "shell", "--", "true")
     assert f"{ready.project}/own is a link, which a VM could have made" in refused
-    assert MARK not in said(ready, "status", **variables)
+    assert MARK not in said(ready, "status")
     (ready.project / "own").unlink()
     (ready.project / "own").mkdir()
-    ready.ok("shell", "--", "true", **variables)
+    ready.ok("shell", "--", "true")
     record(f"{by} leads into the project, where a guest put a link", "refused with the reason")
 
 
@@ -162,7 +163,7 @@ def test_nothing_of_the_projects_is_started(ready: World, record: Record) -> Non
     (ready.home / "mine").symlink_to(ready.project / "bin")
     before = (f"{ready.project}/bin", f"{ready.home}/mine", "bin", ".", "")
     path = ":".join((*before, environment["PATH"]))
-    for words in (("shell", "--", "true"), ("status",), ("list",), ("doctor",)):
+    for words in (["shell", "--", "true"], ["status"], ["list"], ["doctor"]):
         said(ready, *words, PATH=path)
     assert not owned.exists()
     warned = said(ready, "doctor", PATH=path)
@@ -189,10 +190,9 @@ def test_git_writes_no_trace_to_where_an_included_file_says(ready: World, record
 @pytest.mark.parametrize("name", ["claude", "codex", "opencode"])
 def test_versions_and_logins_that_drive_a_terminal(ready: World, name: str, record: Record) -> None:
     ready.add_program(name, f"printf '{GARBAGE}\\n'; head -c 50000 /dev/urandom")
-    for words in (("status",), ("doctor",)):
-        assert "\nagentvm: all is well" not in said(ready, *words)
-    for words in (("status", "--json"), ("doctor", "--json")):
-        json.loads(ready.run(*words).out)
+    for word in ("status", "doctor"):
+        assert "\nagentvm: all is well" not in said(ready, word)
+        json.loads(ready.run(word, "--json").out)
     record(f"escapes and noise for {name}'s version and login", "printed clean", tried=4)
 
 
