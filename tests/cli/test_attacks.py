@@ -225,3 +225,13 @@ def test_names_in_the_project_stay_on_their_line(world: World, record: Record) -
         assert "\nagentvm: all is well" not in text
         assert all(char.isprintable() or char == "\n" for char in text), repr(text)
     record("a directory named like a line of agentvm's, with escapes", "one line, clean", tried=5)
+
+
+def test_doctor_asks_a_silent_guest_once(ready: World, record: Record) -> None:
+    """Each question may take minutes. Here the whole of the guest's shell ends, which is as silent and faster."""
+    asked = ready.directory / "asked"
+    ready.add_program("claude", "kill -9 0")
+    ready.add_program("codex", f"touch '{asked}'")
+    assert "the VM does not answer, and is not asked about the others" in said(ready, "doctor")
+    assert not asked.exists()
+    record("a guest that answers no question of doctor's", "said, and not asked again")

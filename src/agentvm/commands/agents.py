@@ -24,6 +24,7 @@ from agentvm.untrusted import parse_json, read_text
 
 _PATIENCE = 120.0
 """Seconds for what an agent tells of itself: opencode takes half a second on real hardware, and much more in emulation."""
+_SILENT = "the VM does not answer, and is not asked about the others"
 _LARGEST_FILE = 8_000_000
 _LOGINS = {
     CLAUDE.name: "claude auth status 2>/dev/null",
@@ -61,7 +62,13 @@ def agent_findings(context: Context) -> tuple[Finding, ...]:
     except Error:
         # That there is no project here is said elsewhere.
         return ()
-    found = [finding for agent in AGENTS.values() for finding in _findings(context, project, instance, agent)]
+    found: list[Finding] = []
+    asked = instance
+    for agent in AGENTS.values():
+        found += _findings(context, project, asked, agent)
+        if any(finding.text == _SILENT for finding in found):
+            # The next one would be waited for as long.
+            asked = None
     if instance is None:
         hint = f"run it again while the VM runs, as after `agentvm shell -- true` in {project.root}"
         found.append(Finding("ok", "agents", "versions and logins are known when this project's VM runs", hint))
@@ -121,6 +128,8 @@ def _script(context: Context, agent: Agent, home: Home, missing: str) -> str:
 
 
 def _about(agent: Agent, answer: tuple[str, ...]) -> tuple[Finding, ...]:
+    if not answer:
+        return (Finding("warning", agent.name, _SILENT, "`agentvm shell` looks into the VM, `agentvm stop` ends it"),)
     if "absent" in answer:
         return (Finding("ok", agent.name, "is not installed in this VM: its first run does it"),)
     version = " ".join(_lines(answer, "version "))[:80].strip()
