@@ -347,7 +347,7 @@ SHELLS = {
 
 @pytest.mark.parametrize("kind", SHELLS)
 def test_a_shell_that_answers_otherwise(victim: Victim, record: Record, kind: str) -> None:
-    with victim.lasting(SHELL.format(garbage=GARBAGE, then=SHELLS[kind]), undo=RESTORE):
+    with victim.lasting(SHELL.format(garbage=GARBAGE.replace("\\", "\\\\"), then=SHELLS[kind]), undo=RESTORE):
         victim.run("status", status=0)
         victim.run("list", status=0)
         interrupt(victim)
@@ -376,7 +376,7 @@ def interrupt(victim: Victim) -> None:
 def test_a_profile_that_sleeps(victim: Victim, record: Record) -> None:
     write = "open('/etc/bash.bashrc', 'r+').write('sleep infinity\\n')"
     keep = "import shutil\nshutil.copy2('/etc/bash.bashrc', '/var/tmp/bashrc')"
-    undo = "shutil.copy2('/var/tmp/bashrc', '/etc/bash.bashrc')\nos.system('pkill -f \"sleep infinity\"')"
+    undo = "shutil.copy2('/var/tmp/bashrc', '/etc/bash.bashrc')\nos.system('pkill -f \"[s]leep infinity\"')"
     with victim.lasting(f"{keep}\n{write}", undo=undo):
         victim.run("status", status=0)
         interrupt(victim)
@@ -387,7 +387,7 @@ def test_a_profile_that_sleeps(victim: Victim, record: Record) -> None:
 def test_sessions_are_exhausted(victim: Victim, record: Record) -> None:
     """sshd takes none any more on a connection: not by the shared one, nor by a new one."""
     config = "/etc/ssh/sshd_config.d/00-agentvm.conf"
-    kill = "os.system('systemctl restart ssh; pkill -f \"sshd: .*@\"')"
+    kill = "os.system('systemctl restart ssh; pkill -f \"[s]shd: .*@\"')"
     do = f"os.system('cp {config} /var/tmp/; sed -i s/MaxSessions.*/MaxSessions\\\\ 0/ {config}')\n{kill}"
     with victim.lasting(do, undo=f"os.system('cp /var/tmp/00-agentvm.conf {config}')\n{kill}"):
         said = victim.run("shell", "--", "true")

@@ -124,12 +124,12 @@ class Victim:
         place.mkdir()
         bodies = {name: _indent(text) for name, text in (("do", do), ("undo", undo))}
         self.attack(_LASTING.format(place=str(place), meanwhile=_indent(_indent(meanwhile)), **bodies))
-        wait_for((place / "doing").exists, 60)
+        wait_for((place / "doing").exists, LIMIT)
         try:
             yield
         finally:
             (place / "over").touch()
-            wait_for((place / "undone").exists, 60)
+            wait_for((place / "undone").exists, LIMIT)
 
     def check(self) -> None:
         """Nothing outside the promised places was changed, and no secret is in the guest."""
