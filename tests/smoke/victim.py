@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agentvm.variables import CERTIFICATES
 from tests.cli.world import wait_for
 from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, Done, program
 
@@ -68,7 +69,10 @@ class Victim:
         self.mark = secrets.token_hex(12)
         self.computer = Computer(machine.directory, machine.prefix, "victim")
         self.computer.borrow(VIRTIOFSD, *DOWNLOADS)
-        self.computer.environment |= {"AGENTVM_SKIP_AUTO_INSTALL": "1", "LANG": "C.UTF-8"}
+        # Certificates have a stage of their own elsewhere, and take long to install.
+        unset = (*CERTIFICATES, "SSL_CERT_DIR")
+        given = {name: value for name, value in self.computer.environment.items() if name not in unset}
+        self.computer.environment = given | {"AGENTVM_SKIP_AUTO_INSTALL": "1", "LANG": "C.UTF-8"}
         self.home = self.computer.home
         self.project = self.computer.project("house")
         self.is_off = False
