@@ -40,10 +40,10 @@ def unharmed(victim: Victim) -> Iterator[None]:
     victim.check()
 
 
-def look(victim: Victim, *more: tuple[str, ...]) -> str:
+def look(victim: Victim) -> str:
     """All that agentvm tells of this VM, and a session; what it said."""
     said = ""
-    for words in (("status",), ("status", "--json"), ("list",), ("doctor",), *more):
+    for words in (("status",), ("list",), ("doctor",)):
         done = victim.run(*words)
         assert done.status in (0, 1), done
         said += done.err
@@ -126,30 +126,28 @@ import os, pathlib
 def sparse(path): path.write_bytes(b'') or os.truncate(path, {size})
 def pipe(path): os.mkfifo(path)
 def deep_json(path): path.write_text('[' * 200_000)
-def deep_toml(path): path.write_text('a = ' + '[' * 200_000)
 def slow_toml(path): path.write_text('[' + '.'.join('a' * 15_000) + ']\\n' + ''.join(f'k{{n}} = 1\\n' for n in range(2000)))
-def random(path): path.write_bytes(os.urandom(100_000))
-path = pathlib.Path({path!r})
-path.exists() and path.unlink()
-{make}(path)
+def noise(path): path.write_bytes(os.urandom(100_000))
+for path, make in {made}:
+    path = pathlib.Path(path)
+    path.exists() and path.unlink()
+    make(path)
 """
 FILES = {
     ".claude/settings.json": ("sparse", "pipe", "deep_json"),
-    ".codex/config.toml": ("sparse", "pipe", "deep_toml", "slow_toml"),
-    "house/.git/config": ("sparse", "pipe", "random"),
+    ".codex/config.toml": ("pipe", "sparse", "slow_toml"),
+    "house/.git/config": ("noise", "sparse", "pipe"),
 }
 
 
 def test_files_that_are_huge_or_malformed_or_never_end(victim: Victim, record: Record) -> None:
     config = (victim.project / ".git/config").read_bytes()
-    for path, kinds in FILES.items():
-        for make in kinds:
-            victim.attack(BAD.format(path=str(victim.home / path), make=make, size=GIGABYTE))
-            victim.run("doctor")
-            if path.startswith(".codex"):
-                victim.run("codex", "--version", status=127)
-            else:
-                victim.run("shell", "--", "true", status=0)
+    for kinds in zip(*FILES.values(), strict=True):
+        made = ", ".join(f"({str(victim.home / path)!r}, {kind})" for path, kind in zip(FILES, kinds, strict=True))
+        victim.attack(BAD.format(made=f"[{made}]", size=GIGABYTE))
+        victim.run("doctor")
+        victim.run("codex", "--version", status=127)
+    for path in FILES:
         (victim.home / path).unlink()
     (victim.project / ".git/config").write_bytes(config)
     tried = sum(map(len, FILES.values()))
@@ -232,7 +230,6 @@ for name in ('claude', 'codex', 'opencode'):
     (bin / name).chmod(0o755)
 """
 MARKS = {
-    "nothing": "pass",
     "a file": "state.parent.mkdir(parents=True, exist_ok=True); state.write_text('x')",
     "a link": "state.symlink_to('/proc/self')",
     "noise": """
@@ -249,7 +246,7 @@ def test_marks_and_versions_in_the_guest_are_forged(victim: Victim, record: Reco
         victim.run("status", status=0)
         victim.run("doctor")
         victim.run("shell", "--", "true")
-    victim.attack(TAMPER.format(how=MARKS["nothing"], garbage="") + "shutil.rmtree(bin)")
+    victim.attack(TAMPER.format(how="pass", garbage="") + "shutil.rmtree(bin)")
     look(victim)
     record(
         "agentvm's marks and the agents' versions in the guest, forged", "printed clean, or left out", tried=len(MARKS)
@@ -284,7 +281,7 @@ def test_the_disk_is_full(victim: Victim, record: Record) -> None:
     fill = "import os, shutil\nopen('/var/fill', 'w')\nfree = shutil.disk_usage('/var').free\n"
     do = f"{fill}os.system(f'fallocate -l {{free - 4096}} /var/fill; cat /dev/zero >/var/rest 2>/dev/null; cat /dev/zero >/home/rest')"
     with victim.lasting(do, undo="os.system('rm -f /var/fill /var/rest /home/rest')"):
-        look(victim, *AGENTS[:0])
+        look(victim)
     record("the guest's disk was filled", "sessions still start")
 
 
