@@ -281,7 +281,7 @@ class Lima:
         from agentvm.lima.mounts import find_moved
 
         if moved := find_moved(spec.mounts):
-            self._limactl.stop(spec.name, force=True)
+            self.stop(spec.name, force=True)
             raise Error(
                 f"{spec.name} was not started: a link took the place of {moved} just now, which another VM may have made.",
                 "Look where it leads, and put the directory back.",
