@@ -323,11 +323,7 @@ SHELL = """\
 import shutil
 sh = os.path.realpath('/bin/sh')
 shutil.copy2(sh, '/var/tmp/sh')
-text = '''#!/usr/bin/python3
-import os, sys, time
-os.write(1, b"{garbage}\\\\n")
-{then}
-'''
+text = '#!/usr/bin/python3\\nimport os, time\\nos.write(1, b"{garbage}\\\\n")\\n' + {then!r} + '\\n'
 open('/var/tmp/evil', 'w').write(text)
 os.chmod('/var/tmp/evil', 0o755)
 os.rename('/bin/sh', '/var/tmp/link') if os.path.islink('/bin/sh') else None
@@ -373,7 +369,7 @@ def interrupt(victim: Victim) -> None:
 def test_a_profile_that_sleeps(victim: Victim, record: Record) -> None:
     write = "open('/etc/bash.bashrc', 'r+').write('sleep infinity\\n')"
     keep = "import shutil\nshutil.copy2('/etc/bash.bashrc', '/var/tmp/bashrc')"
-    undo = "shutil.copy2('/var/tmp/bashrc', '/etc/bash.bashrc')\nos.system('pkill -f \"[s]leep infinity\"')"
+    undo = "shutil.copy2('/var/tmp/bashrc', '/etc/bash.bashrc')"
     with victim.lasting(f"{keep}\n{write}", undo=undo):
         victim.run("status", status=0)
         interrupt(victim)
