@@ -108,7 +108,8 @@ class Victim:
             check=False,
             timeout=LIMIT,
         )
-        said = done.stderr.decode() + ("" if words[0] == "shell" else done.stdout.decode())
+        # ssh ends its own lines so.
+        said = done.stderr.decode().replace("\r\n", "\n") + ("" if words[0] == "shell" else done.stdout.decode())
         assert "a bug in agentvm" not in said, said
         assert "Traceback" not in said, said
         assert self.mark not in said.lower(), said
