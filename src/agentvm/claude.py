@@ -16,7 +16,8 @@ from typing import NamedTuple
 from agentvm.digest import sha256
 from agentvm.model import Contribution, Host
 from agentvm.quoting import quote
-from agentvm.sharing import CLAUDE, config_directory, read_text
+from agentvm.sharing import CLAUDE, config_directory
+from agentvm.untrusted import read_text
 
 LARGEST_FILE = 32 * 1024 * 1024
 """Bytes of the host's file. People have ones of some megabytes, since claude keeps histories in it."""

@@ -142,6 +142,22 @@ def _dispatch(console: Console, options: Options, words: list[str], make: MakeBa
     return command.load()(console if command.early else _context(console, options, make), arguments)
 
 
+def guard_path(host: Host, settings: Settings) -> Host:
+    """Start nothing from a directory that guests can write, like an activated environment in the project, nor let a child do it."""
+    from agentvm.errors import UsageError
+    from agentvm.project import find_project
+    from agentvm.sharing import writable_places
+    from agentvm.untrusted import split_path
+
+    try:
+        project = find_project(host.directory, host.home)
+    except UsageError:
+        # That there is none here is for the command to say, if it needs one.
+        project = None
+    path, unsafe = split_path(host.environment.get("PATH", os.defpath), writable_places(host, settings, project))
+    return host._replace(environment=host.environment | {"PATH": path}, unsafe_path=unsafe) if unsafe else host
+
+
 def _context(console: Console, options: Options, make: MakeBackend) -> Context:
     from agentvm.context import Context
     from agentvm.settings import read_settings
@@ -149,6 +165,7 @@ def _context(console: Console, options: Options, make: MakeBackend) -> Context:
 
     host = read_host()
     settings = read_settings(host)
+    host = guard_path(host, settings)
     directory = _state_directory(host, settings)
     backend = make(host, settings, directory, console.say)
     context = Context(host, settings, backend, State(directory, console.say), console)
@@ -168,7 +185,8 @@ def _help(console: Console, words: tuple[str, ...], asked: bool) -> int:
     if asked:
         console.product(text)
         return 0
-    console.fail("what shall I do?\n" + text)
+    console.fail("what shall I do?")
+    console.write(f"{text}\n")
     return _USAGE
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from agentvm.environment import codex_keys
 from agentvm.model import Host
-from agentvm.sharing import CODEX, config_directory, read_text
+from agentvm.sharing import CODEX, config_directory
+from agentvm.untrusted import parse_toml, read_text
 
 _LARGEST = 1_000_000
 """Bytes of config.toml, and of a login."""
@@ -39,7 +40,7 @@ def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
     try:
         text = read_text(path, _LARGEST, follow=False) or ""
         keyring = _uses_keyring(text)
-    except (ValueError, RecursionError) as problem:
+    except ValueError as problem:
         return Codex(notices=(f"{path} can't be read: {problem}.",))
     logged_in = os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
     return Codex(codex_keys(text), keyring, () if logged_in else _missing_login(host, keyring))
@@ -77,6 +78,4 @@ def _missing_login(host: Host, keyring: bool) -> tuple[str, ...]:
 
 def _uses_keyring(text: str) -> bool:
     """Raises ValueError for what is not TOML."""
-    import tomllib
-
-    return tomllib.loads(text).get("cli_auth_credentials_store") in ("keyring", "auto")
+    return parse_toml(text).get("cli_auth_credentials_store") in ("keyring", "auto")

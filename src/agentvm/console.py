@@ -74,7 +74,7 @@ class Console:
             return 80
 
     def _line(self, text: str) -> None:
-        shown = f"agentvm: {printable(text)}\n"
+        shown = f"agentvm: {_indented(printable(text))}\n"
         self._work.aside(shown) if self._work else self.write(shown)
 
     def columns(self) -> int:
@@ -114,6 +114,18 @@ def printable(text: str) -> str:
         char if char.isprintable() or char in "\n\t" else "" if char == "\r" else "\N{REPLACEMENT CHARACTER}"
         for char in text
     )
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """What a guest or another program said, as a part of a sentence of ours: it can't end the line, nor fill the screen."""
+    shown = printable(text[: most + 1]).translate({9: " ", 10: " "})
+    return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
+def _indented(text: str) -> str:
+    """Further lines begin with spaces: no text from elsewhere shall look like one more sentence of agentvm's."""
+    first, *more = text.split("\n")
+    return "\n".join((first, *(line if line.startswith("  ") else f"  {line}".rstrip() for line in more)))
 
 
 def _write(stream: object, text: str) -> None:

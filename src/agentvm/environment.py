@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from agentvm import variables
 from agentvm.model import Contribution, Host
 from agentvm.quoting import join, quote
+from agentvm.untrusted import parse_toml
 
 LOCALES = "/usr/lib/locale"
 ZONES = "/usr/share/zoneinfo"
@@ -76,11 +77,9 @@ def codex_keys(text: str) -> tuple[str, ...]:
     """
     if "env_key" not in text or len(text) > _LARGEST_CONFIG:
         return ()
-    import tomllib
-
     try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError):
+        table = parse_toml(text)
+    except ValueError:
         return ()
     providers = table.get("model_providers")
     entries = providers.values() if isinstance(providers, dict) else ()

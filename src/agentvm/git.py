@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from agentvm.console import one_line
 from agentvm.errors import Error
 from agentvm.gitconfig import Entry, is_of_host, is_true, make_section, of_file, parse_entries, split_key
 from agentvm.model import Contribution, Host
@@ -22,6 +23,8 @@ _PATIENCE = 3.0
 """Seconds. git takes 2 ms; a file that the project's configuration includes may be a pipe."""
 _LARGEST = 1_000_000
 """Bytes of what git tells: the guest can write the project's configuration, and this is read at every start."""
+_NO_TRACE = {"GIT_TRACE2": "0", "GIT_TRACE2_EVENT": "0", "GIT_TRACE2_PERF": "0"}
+"""A file that the user's own configuration includes may be one that a guest can write, and name a file to write to."""
 _RESET = ("credential.helper", "")
 _GH = "!gh auth git-credential"
 _STORE = '!f() { [ "$1" != get ] || git credential-store get; }; f'
@@ -85,7 +88,7 @@ def ask_git(host: Host, directory: str) -> Pending | None:
     """Let git say what holds in this directory, includes and all; None when there is no git that runs."""
     options = ("--list", "--includes", "--show-origin", "--show-scope", "-z")
     try:
-        return begin(("git", "-C", directory, "config", *options), host.environment)
+        return begin(("git", "-C", directory, "config", *options), host.environment | _NO_TRACE)
     except Error:
         return None
 
@@ -108,8 +111,7 @@ def read_git(pending: Pending | None) -> Configuration:
 
 def _failed(done: Completed) -> Configuration:
     """git ends with 128 for what it can't read; one older than 2.26 with 129 since it does not know the options."""
-    line = done.stderr.decode("utf-8", "replace").partition("\n")[0][:300]
-    said = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    said = one_line(done.stderr.decode("utf-8", "replace").partition("\n")[0])
     if done.status == 128:
         return Configuration(usable=False, notice=f"git can't read its configuration, so the VM has none: {said}")
     return Configuration(notice=f"git's settings beside ~/.gitconfig are not in the VM: git says: {said}")

@@ -11,6 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
+from agentvm.console import one_line
 from agentvm.errors import Error
 from agentvm.model import Contribution, GitHub, Host
 from agentvm.process import Pending, begin
@@ -81,9 +82,8 @@ def _answer(asked: Pending | str, deadline: float) -> dict[str, str]:
     token = done.stdout.decode("utf-8", "replace").strip()
     if done.status == 0 and _is_word(token):
         return {"token": token}
-    said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0][:200]
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in said)
-    return {"failure": f"gh says: {shown}" if shown else "gh has no token for it"}
+    said = one_line(done.stderr.decode("utf-8", "replace").strip().partition("\n")[0], 200)
+    return {"failure": f"gh says: {said}" if said else "gh has no token for it"}
 
 
 def _is_word(token: str) -> bool:

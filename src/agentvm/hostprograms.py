@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from agentvm.quoting import quote
+from agentvm.untrusted import parse_json, parse_toml
 
 _MOST = 200
 """Programs and addresses of one file, and programs of one check in the guest."""
@@ -143,28 +144,20 @@ def _parse(name: str, content: bytes) -> _Table | None:
     """The table in a JSON (also with comments) or TOML file, or None for what isn't one."""
     try:
         text = content.decode("utf-8-sig")
-        table = _parse_toml(text) if name.endswith(".toml") else _parse_json(text)
-    except (ValueError, RecursionError):
+        table = parse_toml(text) if name.endswith(".toml") else _parse_json(text)
+    except ValueError:
         return None
     return table if isinstance(table, dict) else None
 
 
-def _parse_toml(text: str) -> object:
-    import tomllib
-
-    return tomllib.loads(text)
-
-
 def _parse_json(text: str) -> object:
-    import json
-
     if not text.strip():
         # An empty file stands for no settings.
         return {}
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
-        return json.loads(_without_comments(text))
+        return parse_json(_without_comments(text))
 
 
 def _without_comments(text: str) -> str:

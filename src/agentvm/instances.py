@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from agentvm.apply import apply, make_locations
+from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, generation_of, newest_golden, plan_init, plan_project
-from agentvm.project import base_name, golden_name
-
-_LARGEST_ANSWER = 100_000
-"""Bytes."""
+from agentvm.project import base_name, golden_name, is_below
+from agentvm.untrusted import Answer
 
 
 @contextmanager
@@ -45,6 +44,7 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
         carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
         return
     context.backend.validate(wanted)
+    _check_not_wider(context, wanted)
     if not context.dry_run:
         make_locations(wanted)
     while not _clone_from_golden(context, wanted, actual):
@@ -54,6 +54,19 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
         if context.dry_run:
             context.console.say(f"would then clone it to {wanted.name} and start that")
             return
+
+
+def _check_not_wider(context: Context, wanted: InstanceSpec) -> None:
+    """Refuse what a guest could bring about by removing its project's .git: the work tree around it would be shared."""
+    for label in (instance.label for instance in context.backend.list()):
+        if label is None or label.spec.role is not Role.PROJECT or label.spec.prefix != context.prefix:
+            continue
+        inner = label.spec.project
+        if inner != wanted.project and is_below(context.host.directory, inner) and is_below(inner, wanted.project):
+            raise Error(
+                f"{inner} has a VM of its own, but is no work tree now: all of {wanted.project} would be shared.",
+                f"`git init` in {inner} makes it one again; `agentvm rm {label.spec.name}` if all is what you want.",
+            )
 
 
 def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance | None) -> bool:
@@ -96,16 +109,12 @@ def snapshot_spec(prefix: str, generation: int) -> InstanceSpec:
 
 def ask(context: Context, name: str, command: Command) -> tuple[str, ...]:
     """The lines that a guest answers, as many as fit into a bound; none when it does not answer."""
-    said = bytearray()
-
-    def collect(data: bytes) -> None:
-        said.extend(data[: _LARGEST_ANSWER - len(said)])
-
+    said = Answer()
     try:
-        context.backend.run(name, command, collect)
+        context.backend.run(name, command, said.add)
     except Error as problem:
         context.console.detail(problem.message)
-    return tuple(said.decode(errors="replace").splitlines())
+    return tuple(str(said).splitlines())
 
 
 def install_certificates(context: Context, actual: Instance, certificates: Certificates) -> None:
@@ -117,12 +126,11 @@ def install_certificates(context: Context, actual: Instance, certificates: Certi
     from agentvm.certificates import installing
 
     context.console.say("giving this VM the certificates that your environment names")
-    said: list[bytes] = []
-    if context.backend.run(actual.name, installing(certificates.pem), said.append) == 0:
+    said = Answer()
+    if context.backend.run(actual.name, installing(certificates.pem), said.add) == 0:
         context.state.remember_certificates(actual.name, mark)
     else:
-        text = b"".join(said).decode(errors="replace").strip()
-        context.console.fail(f"they could not be installed, so the VM does without them: {text}")
+        context.console.fail(f"they could not be installed, so the VM does without them: {one_line(str(said))}")
 
 
 def init_base(context: Context) -> bool:

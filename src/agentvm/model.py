@@ -24,6 +24,8 @@ class Host(NamedTuple):
     stdin_terminal: bool
     stdout_terminal: bool
     stderr_terminal: bool
+    unsafe_path: tuple[str, ...] = ()
+    """Directories of the user's PATH that guests can write: taken out of the environment's."""
 
 
 class Role(Enum):

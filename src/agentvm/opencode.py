@@ -11,7 +11,8 @@ import stat
 
 from agentvm.environment import opencode_keys
 from agentvm.model import Host
-from agentvm.sharing import OPENCODE, config_directory, data_directory, login_directory, read_text
+from agentvm.sharing import OPENCODE, config_directory, data_directory, login_directory
+from agentvm.untrusted import read_text
 
 _LARGEST = 1_000_000
 """Bytes of a configuration file."""
@@ -47,7 +48,8 @@ def share_login(host: Host) -> str:
         return ""
     if not stat.S_ISREG(wanted.st_mode):
         return f"{own} is not a file, so the VM does not get opencode's login."
-    fresh = f"{shown}.{os.getpid()}"
+    # A guest that could guess the name would put something there before.
+    fresh = f"{shown}.{os.urandom(8).hex()}"
     try:
         os.makedirs(login_directory(host), 0o700, exist_ok=True)
         os.link(own, fresh)

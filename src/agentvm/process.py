@@ -186,19 +186,31 @@ def spawn(argv: Sequence[str], environment: Environment, streams: tuple[int, int
     In a process group of its own the terminal's signals pass it by. Written for speed: subprocess is not imported, and
     this process's memory not forked.
     """
+    program = _find(argv[0], environment)
     moves = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(streams)]
     # Python ignores these two, and children would inherit that.
     defaults = (signal.SIGPIPE, signal.SIGXFSZ)
     try:
         if own_group:
-            return os.posix_spawnp(
-                argv[0], list(argv), dict(environment), file_actions=moves, setpgroup=0, setsigdef=defaults
+            return os.posix_spawn(
+                program, list(argv), dict(environment), file_actions=moves, setpgroup=0, setsigdef=defaults
             )
-        return os.posix_spawnp(argv[0], list(argv), dict(environment), file_actions=moves, setsigdef=defaults)
+        return os.posix_spawn(program, list(argv), dict(environment), file_actions=moves, setsigdef=defaults)
     except FileNotFoundError:
         raise _missing(argv[0]) from None
     except OSError as problem:
         raise Error(f"{argv[0]} could not be started: {problem.strerror}.", "Try again.") from None
+
+
+def _find(program: str, environment: Environment) -> str:
+    """By the PATH that the child gets: the system would search ours, which may lead into a project."""
+    if "/" in program:
+        return program
+    for directory in environment.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(directory, program)
+        if os.path.isabs(path) and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise _missing(program)
 
 
 class Pending:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from typing import NamedTuple
 
+from agentvm.errors import UsageError
 from agentvm.model import Host, Mount
 from agentvm.project import Project, is_below
 from agentvm.settings import Settings, check_extra
+from agentvm.untrusted import read_text, resolve
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""
@@ -53,7 +53,10 @@ class Sharing(NamedTuple):
 
 
 def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
-    """Decide it all, and read the files that are copied. Raises UsageError for an entry of `[[mounts]]` that is refused."""
+    """Decide it all, and read the files that are copied.
+
+    Raises UsageError for an entry of `[[mounts]]` that is refused, and for a directory that a link of a guest's leads to.
+    """
     agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES)
     gh, ssh, login = (
         _link(host, GH),
@@ -63,14 +66,18 @@ def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
     mounts = [Mount(project.root, project.root, True)]
     if project.git_directory:
         mounts.append(Mount(project.git_directory, project.git_directory, True))
-    mounts += (_mount(link, True) for link in agents)
+    extras = [check_extra(host, extra) for extra in settings.mounts]
+    places = _writable(mounts + extras)
+    mounts += (_mount(link, True, places) for link in agents)
     mounts.append(Mount(login_directory(host), login_directory(host), True))
-    mounts += (_mount(link, False) for link, on in ((gh, settings.mount_gh_config), (ssh, settings.mount_ssh)) if on)
-    mounts += (check_extra(host, extra) for extra in settings.mounts)
+    places = _writable(mounts + extras)
+    read_only = ((gh, settings.mount_gh_config), (ssh, settings.mount_ssh))
+    mounts += (_mount(link, False, places) for link, on in read_only if on)
+    mounts += extras
     wanted = ((gh, settings.mount_gh_config), (login, os.path.lexists(login.target)))
     read = (
-        _synced(host, GITCONFIG, settings.mount_gitconfig),
-        _synced(host, GIT_CREDENTIALS, settings.mount_git_credentials),
+        _synced(host, GITCONFIG, settings.mount_gitconfig, places),
+        _synced(host, GIT_CREDENTIALS, settings.mount_git_credentials, places),
     )
     return Sharing(
         mounts=_without_nested(tuple(mounts)),
@@ -81,6 +88,14 @@ def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
         files=tuple(file for file, _ in read),
         notices=tuple(notice for _, notice in read if notice),
     )
+
+
+def writable_places(host: Host, settings: Settings, project: Project | None) -> tuple[str, ...]:
+    """Directories in which guests can put whatever they like, each by its name and its real path."""
+    own = (project.root, project.git_directory) if project else ()
+    extras = (extra.path for extra in settings.mounts if extra.writable)
+    names = (*own, *(config_directory(host, path) for path in AGENT_DIRECTORIES), login_directory(host), *extras)
+    return tuple(dict.fromkeys(place for name in names if name for place in (name, os.path.realpath(name))))
 
 
 def config_directory(host: Host, path: str) -> str:
@@ -112,9 +127,22 @@ def _link(host: Host, path: str) -> Link:
     return Link(config_directory(host, path), path)
 
 
-def _mount(link: Link, writable: bool) -> Mount:
-    """Mounted under the host's own name for it, since settings and plugins refer to it by that name."""
-    return Mount(os.path.realpath(link.target), link.target, writable)
+def _mount(link: Link, writable: bool, places: tuple[str, ...]) -> Mount:
+    """Mounted under the host's own name for it, since settings and plugins refer to it by that name.
+
+    Its name may lead through a directory that guests can write: ~/.claude to the dotfiles that are the project. There they
+    could put a link to whatever they like to see.
+    """
+    try:
+        return Mount(resolve(link.target, places), link.target, writable)
+    except ValueError as problem:
+        raise UsageError(
+            f"{link.target} can't be shared: {problem}.", "Look where it leads, and put the directory itself there."
+        ) from None
+
+
+def _writable(mounts: list[Mount]) -> tuple[str, ...]:
+    return tuple(mount.location for mount in mounts if mount.writable)
 
 
 def _without_nested(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
@@ -135,37 +163,10 @@ def _shows(outer: Mount, mount: Mount) -> bool:
     return below and os.path.relpath(mount.point, outer.point) == os.path.relpath(mount.location, outer.location)
 
 
-def _synced(host: Host, path: str, on: bool) -> tuple[SyncedFile, str]:
+def _synced(host: Host, path: str, on: bool, places: tuple[str, ...]) -> tuple[SyncedFile, str]:
     """The file, and what to say when the guest has to do without it."""
     source = os.path.join(host.home, path)
     try:
-        return SyncedFile(path, read_text(source, LARGEST_FILE) if on else None), ""
+        return SyncedFile(path, read_text(source, LARGEST_FILE, writable=places) if on else None), ""
     except ValueError as problem:
         return SyncedFile(path, None), f"{source} is not copied into the VM: {problem}."
-
-
-def read_text(path: str, largest: int, *, follow: bool = True) -> str | None:
-    """A text file of the user's, or None if there is none. Raises ValueError with the reason why it can't be had.
-
-    What lies right inside a directory that guests can write is not to be followed: a guest may have made it a link.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        if problem.errno == errno.ELOOP and not follow:
-            raise ValueError("it is a link, which a VM could have made") from None
-        raise ValueError(problem.strerror) from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a file")
-        with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(largest + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > largest:
-        raise ValueError(f"it is larger than {largest} bytes")
-    if b"\0" in content:
-        raise ValueError("it holds a NUL, so it is not a text file")
-    return os.fsdecode(content)

@@ -9,11 +9,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import NoReturn, TypeVar
 
 from agentvm.backend import Backend
 from agentvm.errors import Error
-from agentvm.model import Command, Finding, Instance, InstanceSpec, Session
+from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session
+from agentvm.process import Piped
 
 Break = Callable[[], None]
 T = TypeVar("T")
@@ -28,6 +30,7 @@ class Faulty:
 
     def __init__(self, inner: Backend, number: int, after: bool, breaks: Break) -> None:
         self.gateway = inner.gateway
+        self.variables = inner.variables
         self._inner = inner
         self._left = number
         self._after = after
@@ -68,6 +71,15 @@ class Faulty:
 
     def session(self, name: str, session: Session) -> int:
         return self._do(lambda: self._inner.session(name, session))
+
+    def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[Piped]:
+        return self._inner.pipe(name, words)
+
+    def door(self, name: str) -> Door | None:
+        return self._inner.door(name)
+
+    def forwarded(self, name: str) -> frozenset[int]:
+        return self._inner.forwarded(name)
 
     def check(self) -> tuple[Finding, ...]:
         return self._inner.check()

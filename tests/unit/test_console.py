@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import agentvm
-from agentvm.console import Console, printable
+from agentvm.console import Console, one_line, printable
 
 LOST = "\N{REPLACEMENT CHARACTER}"
 SOURCES = str(Path(agentvm.__file__).parents[1])
@@ -96,3 +96,24 @@ def test_text_that_the_locale_can_not_show(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": SOURCES, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode() == "\N{SNOWMAN}\n"
+
+
+def test_further_lines_are_indented(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """What comes from elsewhere can't add a line that looks like agentvm's."""
+    Console().fail("it says:\nagentvm: all is well\r\n  a hint")
+    assert capfdbinary.readouterr().err == b"agentvm: it says:\n  agentvm: all is well\n  a hint\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain  text", "plain  text"),
+        ("two\nlines\tand\r\n", "two lines and "),
+        ("\033[2J", f"{LOST}[2J"),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 300 + "…"),
+        ("x" * 10_000_000, "x" * 300 + "…"),
+    ],
+)
+def test_a_part_of_a_sentence_is_one_bounded_line(text: str, shown: str) -> None:
+    assert one_line(text) == shown

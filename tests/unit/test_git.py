@@ -147,9 +147,12 @@ def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
     parse_entries(data)
 
 
-def test_a_host_without_git_has_no_configuration(machines: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(machines.guest))
-    assert ask_git(machines.host, str(machines.project)) is None
+def with_path(machines: Machines, path: str) -> Machines:
+    return machines._replace(host=machines.host._replace(environment=machines.host.environment | {"PATH": path}))
+
+
+def test_a_host_without_git_has_no_configuration(machines: Machines) -> None:
+    assert ask_git(with_path(machines, str(machines.guest)).host, str(machines.project)) is None
     assert read_git(None) == Configuration()
 
 
@@ -184,13 +187,10 @@ def test_a_huge_configuration_is_not_read(machines: Machines) -> None:
     assert "more than 1 MB" in configuration.notice
 
 
-def test_a_git_without_these_options_leaves_the_copy_of_gitconfig_alone(
-    machines: Machines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_git_without_these_options_leaves_the_copy_of_gitconfig_alone(machines: Machines) -> None:
     program = machines.write("old/git", "#!/bin/sh\necho 'error: unknown option show-scope' >&2; exit 129\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
-    configuration = machines.configuration()
+    configuration = with_path(machines, f"{program.parent}:/bin:/usr/bin").configuration()
     assert configuration.usable
     assert "unknown option show-scope" in configuration.notice
 

@@ -53,7 +53,7 @@ class Gh(NamedTuple):
 
 
 @pytest.fixture
-def gh(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gh:
+def gh(host: Host, tmp_path: Path) -> Gh:
     notes, programs = tmp_path / "notes", tmp_path / "programs"
     notes.mkdir()
     programs.mkdir()
@@ -61,7 +61,6 @@ def gh(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gh:
     (programs / "gh").chmod(0o755)
     for name in "cat", "sleep":
         (programs / name).symlink_to(shutil.which(name) or "")
-    monkeypatch.setenv("PATH", str(programs))
     made = Gh(host._replace(environment={"HOME": host.home, "PATH": str(programs)}), notes)
     made.directory.mkdir(parents=True)
     return made
@@ -179,9 +178,8 @@ def test_a_host_without_a_token_is_named_with_what_to_do(gh: Gh) -> None:
     assert "`gh auth login --hostname github.com` on the host" in notice
 
 
-def test_a_host_without_gh_is_told_so(gh: Gh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", gh.host.home)
-    found = gh.find(KEYRING)
+def test_a_host_without_gh_is_told_so(gh: Gh) -> None:
+    found = gh.find(KEYRING, PATH=gh.host.home)
     (notice,) = found.contribution.notices
     assert "gh was not found" in notice
     assert "gh auth login" in notice

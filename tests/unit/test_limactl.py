@@ -19,6 +19,8 @@ Run = Callable[..., None]
 FLAGS = ("--tty=false", "--log-format=json")
 LIST = ("list", *FLAGS, "--format", "{{json .}}")
 
+LOST = "\N{REPLACEMENT CHARACTER}"
+
 
 @pytest.fixture
 def limactl(host: Host, tmp_path: Path) -> Limactl:
@@ -144,6 +146,13 @@ def test_root(host: Host, tmp_path: Path, expect: Run) -> None:
         (f"[1]\n7\nnull\n{fatal('it broke')}", "null; it broke", "doctor"),
         ("\n".join(map(fatal, ("one", "two", "three"))), "two; three", "doctor"),
         ("", "exit status 1", "doctor"),
+        # It tells what ssh in the guest said.
+        (
+            fatal("it said \033]0;owned\007\nagentvm: all is well"),
+            f"it said {LOST}]0;owned{LOST} agentvm: all is well",
+            "doctor",
+        ),
+        (fatal("x" * 100_000), "x" * 300 + "…", "doctor"),
     ],
 )
 def test_what_limactl_complains_of(limactl: Limactl, new: Run, stderr: str, text: str, hint: str) -> None:

@@ -36,10 +36,10 @@ EFFECTS = {
 LAYERS = (
     ("errors", "progress"),
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
-    ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
-    ("settings", "hosttree"),
+    ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
+    ("settings", "hosttree", "untrusted"),
     ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan", "listeners"),
-    ("session", "claude", "codex", "opencode"),
+    ("session", "claude", "codex", "opencode", "hostprograms"),
     ("home",),
     ("lima/*", "fake", "context"),
     ("sshfile",),

@@ -294,3 +294,16 @@ def test_a_program_that_says_too_much_is_stopped() -> None:
     pending = process.begin(sh("exec yes"), ENVIRONMENT)
     with pytest.raises(Error, match="said more than"):
         pending.finish(30)
+
+
+def test_a_program_is_found_by_the_path_of_the_child_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And never in a relative directory, which may be a project's."""
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours/told").write_text("#!/bin/sh\necho ours\n")
+    (tmp_path / "ours/told").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/ours:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path / "ours")
+    for path in (ENVIRONMENT["PATH"], f".:{ENVIRONMENT['PATH']}", f":{ENVIRONMENT['PATH']}"):
+        with pytest.raises(Error, match="told was not found"):
+            process.begin(("told",), {"PATH": path})
+    assert process.begin(("told",), {"PATH": f"{tmp_path}/ours"}).finish(10).stdout == b"ours\n"

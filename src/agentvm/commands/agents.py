@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import NamedTuple
 
@@ -20,10 +19,12 @@ from agentvm.session import EVAL, Attachment, Program, build_script
 from agentvm.sharing import CLAUDE as CLAUDE_DIRECTORY
 from agentvm.sharing import CODEX as CODEX_DIRECTORY
 from agentvm.sharing import OPENCODE as OPENCODE_DIRECTORY
-from agentvm.sharing import config_directory, read_text
+from agentvm.sharing import config_directory
+from agentvm.untrusted import parse_json, read_text
 
 _PATIENCE = 120.0
 """Seconds for what an agent tells of itself: opencode takes half a second on real hardware, and much more in emulation."""
+_SILENT = "the VM does not answer, and is not asked about the others"
 _LARGEST_FILE = 8_000_000
 _LOGINS = {
     CLAUDE.name: "claude auth status 2>/dev/null",
@@ -49,6 +50,8 @@ class _File(NamedTuple):
     path: str
     follow: bool = False
     """Whether it may be a link: not where a guest could have made that."""
+    writable: tuple[str, ...] = ()
+    """Directories that guests can write, in which nothing on the way to it may be a link."""
 
 
 def agent_findings(context: Context) -> tuple[Finding, ...]:
@@ -59,7 +62,13 @@ def agent_findings(context: Context) -> tuple[Finding, ...]:
     except Error:
         # That there is no project here is said elsewhere.
         return ()
-    found = [finding for agent in AGENTS.values() for finding in _findings(context, project, instance, agent)]
+    found: list[Finding] = []
+    asked = instance
+    for agent in AGENTS.values():
+        found += _findings(context, project, asked, agent)
+        if any(finding.text == _SILENT for finding in found):
+            # The next one would be waited for as long.
+            asked = None
     if instance is None:
         hint = f"run it again while the VM runs, as after `agentvm shell -- true` in {project.root}"
         found.append(Finding("ok", "agents", "versions and logins are known when this project's VM runs", hint))
@@ -119,6 +128,8 @@ def _script(context: Context, agent: Agent, home: Home, missing: str) -> str:
 
 
 def _about(agent: Agent, answer: tuple[str, ...]) -> tuple[Finding, ...]:
+    if not answer:
+        return (Finding("warning", agent.name, _SILENT, "`agentvm shell` looks into the VM, `agentvm stop` ends it"),)
     if "absent" in answer:
         return (Finding("ok", agent.name, "is not installed in this VM: its first run does it"),)
     version = " ".join(_lines(answer, "version "))[:80].strip()
@@ -140,7 +151,7 @@ def _login(agent: Agent, lines: tuple[str, ...]) -> Finding:
 
 def _claude_login(lines: tuple[str, ...]) -> str:
     try:
-        status = json.loads("\n".join(lines))
+        status = parse_json("\n".join(lines))
     except ValueError:
         return ""
     if not isinstance(status, dict) or status.get("loggedIn") is not True:
@@ -179,7 +190,10 @@ def _files(context: Context, project: Project, agent: Agent) -> list[_File]:
         own = config_directory(context.host, OPENCODE_DIRECTORY)
         found = [_File(path, path) for path in (os.path.join(own, name) for name in names)]
     places = ((name, os.path.join(project.root, name)) for name in names)
-    return found + [_File(name, path) for name, path in places if os.path.realpath(path) == path]
+    # A link that was there before is the user's own, as far as anybody can tell, and is passed over in silence.
+    return found + [
+        _File(name, path, writable=(project.root,)) for name, path in places if os.path.realpath(path) == path
+    ]
 
 
 def _programs(agent: Agent, project: Project, files: tuple[_File, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -212,7 +226,7 @@ def _addresses(context: Context, agent: Agent, files: tuple[_File, ...]) -> tupl
 
 def _read(file: _File) -> tuple[bytes | None, str]:
     try:
-        text = read_text(file.path, _LARGEST_FILE, follow=file.follow)
+        text = read_text(file.path, _LARGEST_FILE, follow=file.follow, writable=file.writable)
     except ValueError as problem:
         return None, f"{file.name} can't be read: {problem}"
     return (None if text is None else os.fsencode(text)), ""

@@ -24,7 +24,7 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     """Exit status 1 when something is broken, 0 else; warnings are no failure."""
     options = parse("doctor", arguments)
     findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context))
-    findings += (*_shims(context), *agent_findings(context))
+    findings += (*_path(context), *_shims(context), *agent_findings(context))
     if options.json:
         context.console.product(json.dumps({"schema": 1, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
@@ -71,6 +71,13 @@ def _project(context: Context) -> Finding:
     except Error as problem:
         return Finding("warning", "project", problem.message, problem.hint)
     return Finding("ok", "project", f"{project.root} -> {spec.name}")
+
+
+def _path(context: Context) -> tuple[Finding, ...]:
+    """agentvm leaves them out; the user's shell does not, and agentvm itself begins with a `python3` from there."""
+    text = "is on your PATH, and programs in VMs can write there: what they put there, your shell runs by name"
+    hint = "name it behind the others, or take it out"
+    return tuple(Finding("warning", "PATH", f"{place or '(empty)'} {text}", hint) for place in context.host.unsafe_path)
 
 
 def _shims(context: Context) -> tuple[Finding, ...]:

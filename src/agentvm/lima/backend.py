@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from agentvm import process, terminal
+from agentvm.console import one_line
 from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
@@ -20,6 +21,7 @@ from agentvm.quoting import join
 from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings
 from agentvm.state import make_private_directory, remove_file, write_atomically
+from agentvm.untrusted import Answer
 
 if TYPE_CHECKING:
     from agentvm.lima.limactl import Limactl
@@ -127,7 +129,9 @@ class Lima:
                 entry = self._entry(name)
         if _status(entry) is Status.STOPPED:
             self._prepare(label.spec, entry)
+            self._check_places(label.spec)
             self._boot(name)
+            self._check_places(label.spec)
             self._connect(name)
         self._place_mounts(label.spec)
         directory.mark_ready()
@@ -239,7 +243,7 @@ class Lima:
         status = _status(entry)
         if status is Status.STARTING and directory.is_ready():
             status = Status.RUNNING
-        detail = str(entry.get("message", "")) if status is Status.BROKEN else ""
+        detail = one_line(str(entry.get("message", ""))) if status is Status.BROKEN else ""
         return Instance(name, status, label, detail, "" if label else directory.newer_version())
 
     def _environment(self) -> dict[str, str]:
@@ -307,6 +311,18 @@ class Lima:
                 "Install the Rust virtiofsd, or use a base template whose guest has 9p.",
             )
 
+    def _check_places(self, spec: InstanceSpec) -> None:
+        """Lima follows links, and the guest of another project may be able to put one in a directory's place. Looked at
+        before the start, since a clone takes minutes, and after it: what was swapped meanwhile is not left running."""
+        from agentvm.lima.mounts import find_moved
+
+        if moved := find_moved(spec.mounts):
+            self.stop(spec.name, force=True)
+            raise Error(
+                f"{spec.name} was not started: a link took the place of {moved} just now, which another VM may have made.",
+                "Look where it leads, and put the directory back.",
+            )
+
     def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
         from agentvm.lima.template import effective_mounts, wanted_mounts
@@ -323,7 +339,8 @@ class Lima:
             return
         event = self._directory(name).last_event()
         if event.get("running") and not event.get("exiting"):
-            self._report(f"Lima says that {name} is degraded: {'; '.join(map(str, event.get('errors') or []))}")
+            errors = "; ".join(map(str, event.get("errors") or []))
+            self._report(f"Lima says that {name} is degraded: {one_line(errors)}")
             return
         failure = self._limactl.failure("start", done)
         raise Error(
@@ -379,11 +396,11 @@ class Lima:
 
         if not spec.mounts:
             return
-        said: list[bytes] = []
+        said = Answer()
         script = placing_script(spec.mounts).encode()
-        status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.append)
+        status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.add)
         if status != 0:
-            text = b"".join(said).decode(errors="replace").strip()
+            text = one_line(str(said))
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
 
     def _shut_down(self, name: str) -> None:

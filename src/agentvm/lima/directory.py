@@ -92,7 +92,7 @@ class Directory(NamedTuple):
         for line in reversed(lines):
             try:
                 status = json.loads(line)["status"]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
             if isinstance(status, dict):
                 return status

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentvm import process
+from agentvm.console import one_line
 from agentvm.errors import Error
 from agentvm.model import Host
 from agentvm.settings import Settings
@@ -160,7 +161,7 @@ class Limactl:
 
     def failure(self, command: str, done: process.Completed) -> Error:
         said = list(_messages(done.stderr))
-        text = "; ".join(said[-2:]) or f"exit status {done.status}"
+        text = "; ".join(map(one_line, said[-2:])) or f"exit status {done.status}"
         hint = (
             "Free some disk space and try again."
             if "no space left" in text.lower()

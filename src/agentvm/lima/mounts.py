@@ -1,10 +1,17 @@
-"""Shell text for the guest's root: every mount is there, and those that Lima can't put in their place are bound to it."""
+"""Mounts in their places: on the host no link is there instead, in the guest each is there under its own name."""
 
 from __future__ import annotations
+
+import os
 
 from agentvm.lima.template import lima_point
 from agentvm.model import Mount
 from agentvm.quoting import quote
+
+
+def find_moved(mounts: tuple[Mount, ...]) -> str:
+    """The first directory to which a link leads by now, though it was a real path; empty for none."""
+    return next((mount.location for mount in mounts if os.path.realpath(mount.location) != mount.location), "")
 
 
 def placing_script(mounts: tuple[Mount, ...]) -> str:
