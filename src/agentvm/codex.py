@@ -29,8 +29,9 @@ class Codex(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
-    """Never raises: a file that can't be read is a notice. What is being logged in is not told to log in."""
+def read_codex(host: Host, arguments: tuple[str, ...], *, copied: bool = False) -> Codex:
+    """Never raises: a file that can't be read is a notice. What is being logged in is not told to log in, nor is here one
+    whose settings are `copied`: only its guest knows whether it is."""
     directory = config_directory(host, CODEX)
     path = os.path.join(directory, "config.toml")
     if os.path.islink(path):
@@ -41,7 +42,7 @@ def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
         keyring = _uses_keyring(text)
     except (ValueError, RecursionError) as problem:
         return Codex(notices=(f"{path} can't be read: {problem}.",))
-    logged_in = os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
+    logged_in = copied or os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
     return Codex(codex_keys(text), keyring, () if logged_in else _missing_login(host, keyring))
 
 

@@ -5,20 +5,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from agentvm.model import Host, Mount
 from agentvm.project import Project, is_below
-from agentvm.settings import Settings, check_extra
+from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""
-AGENT_DIRECTORIES = (CLAUDE, CODEX, OPENCODE)
-"""Always shared, writable: the agents keep their sessions and logins there."""
+AGENT_DIRECTORIES = {"claude": CLAUDE, "codex": CODEX, "opencode": OPENCODE}
+"""By agent. With AGENTVM_CONFIG=shared they are mounted, writable: the agents keep their sessions and logins there."""
+SESSIONS = {"claude": ("projects", "plans", "tasks"), "codex": ("sessions", "archived_sessions")}
+"""What of them is mounted in overlay mode, writable: text that both sides add to, and of which nothing is executed.
+claude's file-history is not among it: it holds contents for files anywhere, which the host's claude would put back."""
+SESSIONS_POINT = "/mnt/agentvm/config"
+"""Where these are mounted. At their own place they would be in the way of links to what was copied."""
 _MOVED = {CLAUDE: "CLAUDE_CONFIG_DIR", CODEX: "CODEX_HOME", GH: "GH_CONFIG_DIR"}
 """The variables by which a program finds its directory in another place."""
 GITCONFIG, GIT_CREDENTIALS = ".gitconfig", ".git-credentials"
 OPENCODE_LOGIN = ".local/share/opencode/auth.json"
+STATE = ".local/state/agentvm"
+"""agentvm's own, below the guest's home."""
 LARGEST_FILE = 60_000
 """Bytes. The copied files travel in one environment variable, which Linux limits to 131,071 bytes in all."""
 
@@ -27,6 +35,13 @@ class Link(NamedTuple):
     """`path` below the guest's home shall lead to `target`, an absolute path in the guest."""
 
     target: str
+    path: str
+
+
+class Own(NamedTuple):
+    """`path` below the guest's home shall lead to a directory on the guest's disk, `place` below agentvm's state there."""
+
+    place: str
     path: str
 
 
@@ -50,37 +65,101 @@ class Sharing(NamedTuple):
     files: tuple[SyncedFile, ...]
     notices: tuple[str, ...] = ()
     """What can't be shared, and why; a session goes on without it."""
+    own: tuple[Own, ...] = ()
+    """The agents' directories, where they are not the host's. They come before the links, some of which lie in them."""
+
+
+class _Config(NamedTuple):
+    """What a guest has of the agents' directories, by AGENTVM_CONFIG."""
+
+    mounts: tuple[Mount, ...] = ()
+    links: tuple[Link, ...] = ()
+    unlinked: tuple[Link, ...] = ()
+    own: tuple[Own, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
     """Decide it all, and read the files that are copied. Raises UsageError for an entry of `[[mounts]]` that is refused."""
-    agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES)
-    gh, ssh, login = (
-        _link(host, GH),
-        _link(host, SSH),
-        Link(os.path.join(login_directory(host), "auth.json"), OPENCODE_LOGIN),
-    )
+    gh, ssh = _link(host, GH), _link(host, SSH)
     mounts = [Mount(project.root, project.root, True)]
     if project.git_directory:
         mounts.append(Mount(project.git_directory, project.git_directory, True))
-    mounts += (_mount(link, True) for link in agents)
-    mounts.append(Mount(login_directory(host), login_directory(host), True))
+    extra = tuple(check_extra(host, extra) for extra in settings.mounts)
+    config = _plan_config(host, settings, (*mounts, *extra))
+    mounts += config.mounts
     mounts += (_mount(link, False) for link, on in ((gh, settings.mount_gh_config), (ssh, settings.mount_ssh)) if on)
-    mounts += (check_extra(host, extra) for extra in settings.mounts)
-    wanted = ((gh, settings.mount_gh_config), (login, os.path.lexists(login.target)))
+    mounts += extra
     read = (
         _synced(host, GITCONFIG, settings.mount_gitconfig),
         _synced(host, GIT_CREDENTIALS, settings.mount_git_credentials),
     )
     return Sharing(
         mounts=_without_nested(tuple(mounts)),
-        links=agents + tuple(link for link, on in wanted if on),
-        unlinked=tuple(link for link, on in wanted if not on),
+        links=config.links + ((gh,) if settings.mount_gh_config else ()),
+        unlinked=config.unlinked + (() if settings.mount_gh_config else (gh,)),
         keys=ssh,
         keys_shared=settings.mount_ssh,
         files=tuple(file for file, _ in read),
-        notices=tuple(notice for _, notice in read if notice),
+        notices=(*config.notices, *(notice for _, notice in read if notice)),
+        own=config.own,
     )
+
+
+def _plan_config(host: Host, settings: Settings, around: tuple[Mount, ...]) -> _Config:
+    """`around` are the mounts that have nothing to do with the agents."""
+    mode = settings.config
+    login = Link(os.path.join(login_directory(host), "auth.json"), OPENCODE_LOGIN)
+    there = mode != ISOLATED and os.path.lexists(login.target)
+    own = tuple(Own(f"{mode}/{agent}", path) for agent, path in AGENT_DIRECTORIES.items())
+    if mode == ISOLATED:
+        return _Config(unlinked=(login,), own=own)
+    config = _Config(
+        mounts=(Mount(login_directory(host), login_directory(host), True),),
+        links=(login,) if there else (),
+        unlinked=() if there else (login,),
+    )
+    if mode == SHARED:
+        agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES.values())
+        return config._replace(
+            mounts=(*(_mount(link, True) for link in agents), *config.mounts), links=agents + config.links
+        )
+    check_config_links(host, settings.config_links)
+    shared = tuple(_session(host, agent, name) for agent, names in SESSIONS.items() for name in names)
+    return config._replace(
+        mounts=(*(mount for mount, _ in shared if not _is_link(mount)), *config.mounts),
+        links=config.links + tuple(link for mount, link in shared if not _is_link(mount)),
+        unlinked=config.unlinked + tuple(link for mount, link in shared if _is_link(mount)),
+        own=own,
+        notices=(
+            *(_not_followed(mount) for mount, _ in shared if _is_link(mount)),
+            *_writable(host, settings, around),
+        ),
+    )
+
+
+def _session(host: Host, agent: str, name: str) -> tuple[Mount, Link]:
+    point = f"{SESSIONS_POINT}/{agent}/{name}"
+    real = os.path.realpath(config_directory(host, AGENT_DIRECTORIES[agent]))
+    return Mount(os.path.join(real, name), point, True), Link(point, f"{STATE}/{OVERLAY}/{agent}/{name}")
+
+
+def _is_link(mount: Mount) -> bool:
+    """A guest that shared the directory may have made it: a mount would show what is behind it, whatever that is."""
+    return os.path.islink(mount.location)
+
+
+def _not_followed(mount: Mount) -> str:
+    return f"{mount.location} is a link, which a VM could have made, so what is in it stays outside"
+
+
+def _writable(host: Host, settings: Settings, around: tuple[Mount, ...]) -> Iterator[str]:
+    """What else is writable and takes back the promise of overlay mode."""
+    settings_in = [config_directory(host, path) for path in AGENT_DIRECTORIES.values()]
+    for place in dict.fromkeys(map(os.path.realpath, (*settings_in, *settings.config_links))):
+        for mount in around:
+            if mount.writable and (is_below(place, mount.location) or is_below(mount.location, place)):
+                yield f"AGENTVM_CONFIG={OVERLAY} can't keep {place} from this VM: it can write to {mount.point}"
 
 
 def config_directory(host: Host, path: str) -> str:

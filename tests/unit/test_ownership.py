@@ -39,7 +39,7 @@ LAYERS = (
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
     ("settings",),
     ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
-    ("session", "claude", "codex", "opencode"),
+    ("session", "claude", "codex", "copies", "opencode"),
     ("home",),
     ("lima/*", "fake", "context"),
     ("apply",),

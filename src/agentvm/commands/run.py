@@ -9,7 +9,7 @@ from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
-from agentvm.instances import bring, in_use, install_certificates
+from agentvm.instances import bring, bring_copies, in_use, install_certificates
 from agentvm.launch import Launch
 from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.opencode import share_login
@@ -59,6 +59,7 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
     with in_use(context, spec, what) as actual:
         _tell(context, actual, home)
         install_certificates(context, actual, home.certificates)
+        bring_copies(context, actual, home.copies)
         session = Session(
             script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
         )
