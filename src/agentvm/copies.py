@@ -246,7 +246,7 @@ own=$HOME/{STATE}/{OVERLAY}
 new=$own/new old=$own/copied
 say() {{ printf 'agentvm: %s\\n' "$1"; }}
 same() {{
-    cmp -s "$1" "$2" && if [ -x "$1" ]; then [ -x "$2" ]; else [ ! -x "$2" ]; fi
+    cmp -s "$1" "$2" 2>/dev/null && if [ -x "$1" ]; then [ -x "$2" ]; else [ ! -x "$2" ]; fi
 }}
 mkdir -p "$own" && exec 9>"$own/lock" || exit
 ! command -v flock >/dev/null || flock 9
