@@ -164,6 +164,8 @@ def test_each_agent_in_each_mode(machines: Machines, record: Record, name: str, 
             assert (MARK in terminal.screen()) == expected.settings
         if name != "opencode" and expected.shows == "prompt":
             terminal.type("question")
+            # What comes together with the text is no key but part of it.
+            terminal.await_one({"typed": "question"})
             terminal.type("Enter")
             wait_for_session(machines, name)
     if name == "opencode":
@@ -178,7 +180,7 @@ def test_each_agent_in_each_mode(machines: Machines, record: Record, name: str, 
         expected.shows,
         "logged in" if expected.logged_in else "not logged in",
         "the host's settings" if expected.settings else "its own settings",
-        "sessions on both sides" if expected.sessions else "sessions in the VM",
+        *(("its sessions are on the host, too",) if expected.sessions else ()),
     )
     record(f"{name}, {mode}", ", ".join(words))
 
@@ -198,3 +200,63 @@ def wait_for_session(machines: Machines, name: str) -> None:
     from tests.cli.world import wait_for
 
     wait_for(lambda: bool(sessions(machines.guest, name)), 60)
+
+
+# --- Why logins are not linked, as settings and sessions are -----------------------------------------------------------
+
+
+def test_claude_replaces_the_file_of_its_login(machines: Machines) -> None:
+    """So a hard link would not go on leading to the host's."""
+    login = machines.write(machines.guest / ".claude/.credentials.json", claude.TOKEN)
+    hard = machines.base / "hard"
+    os.link(login, hard)
+    words = ("mcp", "add", "--scope", "user", "--transport", "http", "--client-id", "x", "--client-secret")
+    done = machines.run(machines.guest, "claude", *words, "server", "http://127.0.0.1:9/", MCP_CLIENT_SECRET="s")
+    assert done.returncode == 0, done.stderr
+    assert "mcpOAuthClientConfig" in login.read_text()
+    assert not hard.samefile(login)
+
+
+def test_codex_refuses_to_log_in_where_its_login_has_a_second_name(machines: Machines) -> None:
+    """So a hard link would take the host's codex the way to log in."""
+    login = machines.write(machines.guest / ".codex/auth.json", codex.LOGIN)
+    os.link(login, machines.base / "hard")
+    log_in = ("codex", "--no-daemon", "login", "--with-api-key")
+    refused = machines.run(machines.guest, *log_in, stdin="sk-new")
+    assert refused.returncode != 0
+    assert "does not support hard-linked files" in refused.stderr
+    (machines.base / "hard").unlink()
+    assert machines.run(machines.guest, *log_in, stdin="sk-new").returncode == 0
+    assert "sk-new" in login.read_text()
+
+
+ROTATING = {
+    "auth_mode": "chatgpt",
+    "OPENAI_API_KEY": None,
+    "tokens": {"id_token": "x", "access_token": "x", "refresh_token": "rt-fake", "account_id": "x"},
+}
+
+
+def test_a_login_of_codex_that_serves_once_stays_on_the_host_and_the_guest_has_its_own(machines: Machines) -> None:
+    prepare(machines)
+    host_login = machines.write(machines.host / ".codex/auth.json", ROTATING)
+    run = Run(machines, "overlay")
+    run.bring()
+    assert not is_logged_in(run, "codex")
+    asked = run.script("codex", "login", "--with-api-key")
+    assert machines.run(machines.guest, "sh", "-c", asked, stdin="sk-guest").returncode == 0
+    run.bring()
+    assert is_logged_in(run, "codex")
+    assert json.loads(host_login.read_text()) == ROTATING
+
+
+def test_a_login_of_claude_made_in_the_guest_is_the_guests_alone(machines: Machines) -> None:
+    prepare(machines)
+    run = Run(machines, "overlay")
+    run.bring()
+    assert not is_logged_in(run, "claude")
+    before = snapshot(machines.host)
+    machines.write(machines.guest / ".local/state/agentvm/overlay/claude/.credentials.json", claude.TOKEN)
+    machines.hand_over()
+    assert is_logged_in(run, "claude")
+    assert {path for path, content in snapshot(machines.host).items() if before.get(path) != content} == set()
