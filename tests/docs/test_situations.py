@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.agents.machines import SWITCH
+from tests.docs.collecting import ROOT, collect, is_there
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "situations.md"
 LEAST = 30
 
@@ -38,19 +33,8 @@ ROWS = read_rows()
 
 @pytest.fixture(scope="module")
 def collected() -> set[str]:
-    """What pytest itself finds in the files that the page names, by the page's names."""
-    files = sorted({f"tests/{test.partition('::')[0]}" for row in ROWS for test in row.tests})
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *files],
-        cwd=ROOT,
-        # Without it those with the real agents are not collected at all.
-        env=os.environ | {SWITCH: "/nowhere"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return {line.removeprefix("tests/") for line in done.stdout.splitlines() if line.startswith("tests/")}
+    """What pytest itself finds in the files that the page names."""
+    return collect(test for row in ROWS for test in row.tests)
 
 
 def test_there_are_many_and_they_are_counted() -> None:
@@ -68,7 +52,7 @@ def test_no_line_of_the_table_is_overlooked() -> None:
 def test_its_tests_are_there(row: Row, collected: set[str]) -> None:
     assert row.tests
     for name in row.tests:
-        assert name in collected or any(known.startswith(f"{name}[") for known in collected), name
+        assert is_there(name, collected), name
 
 
 def test_no_situation_and_no_test_is_there_twice() -> None:
