@@ -27,7 +27,7 @@ _SCRIPTS = ("*.sh", "*.py", "*.js", "*.mjs", "*.ts")
 COPIED = {
     "claude": (
         *("settings.json", "keybindings.json", "*.md", *_SCRIPTS, "agents", "commands", "skills", "hooks", "rules"),
-        *("output-styles", "workflows", "themes", "agent-memory", "plugins"),
+        *("output-styles", "workflows", "routines", "themes", "agent-memory", "plugins"),
     ),
     "codex": ("*.toml", "auth.json", "hooks.json", "*.md", *_SCRIPTS, "prompts", "skills", "rules", "agents", "hooks", "themes", "plugins"),
     "opencode": ("opencode.json", "opencode.jsonc", "*"),

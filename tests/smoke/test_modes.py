@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
+from agentvm.variables import CERTIFICATES
 from tests.cli.world import snapshot
-from tests.smoke.computer import Computer
+from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, expected_mount_type
 from tests.tables import Record
 
 OVERLAY = {"AGENTVM_CONFIG": "overlay"}
@@ -47,7 +48,11 @@ class Place(NamedTuple):
 @pytest.fixture(scope="module", params=["virtiofs", "9p"])
 def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iterator[Place]:
     """Without a virtiofsd of her own a user's mounts are 9p."""
-    user = computer if request.param == "virtiofs" else Computer(computer.directory, computer.prefix, "without")
+    user = Computer(computer.directory, computer.prefix, f"modes-{request.param}")
+    user.borrow(*DOWNLOADS, *([VIRTIOFSD] if request.param == "virtiofs" else []))
+    # A whole bundle of certificates would take minutes under emulation.
+    bundles = (*CERTIFICATES, "SSL_CERT_DIR")
+    user.environment = {name: value for name, value in user.environment.items() if name not in bundles}
     for path, content in {
         ".claude/settings.json": SETTINGS,
         ".claude/hooks/greet.sh": "#!/bin/sh\necho greetings\n",
@@ -59,7 +64,7 @@ def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iter
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     (user.home / ".claude/hooks/greet.sh").chmod(0o755)
-    project = user.project(f"modes-{request.param}")
+    project = user.project("modes")
     (project / "settings.json").write_text(SETTINGS)
     place = Place(request.param, user, project)
     place.shell("true")
@@ -71,7 +76,7 @@ def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iter
 def test_the_guest_has_the_settings_and_the_host_the_sessions(place: Place) -> None:
     home = place.computer.home
     types = place.shell("findmnt -n -o FSTYPE -t 9p,virtiofs | sort -u")
-    assert types == place.kind
+    assert types == expected_mount_type(place.computer)
     assert place.shell("cat ~/.claude/settings.json") == SETTINGS.strip()
     assert place.shell(f"sh -c {home}/.claude/hooks/greet.sh") == "greetings"
     assert place.shell("ls -A ~/.claude ~/.codex ~/.config/opencode | grep -c credentials || true") == "0"
@@ -98,7 +103,11 @@ def test_root_can_not_change_one_byte_of_the_hosts_settings(place: Place, record
     assert place.settled() == before
     assert (place.computer.home / ".claude/settings.json").read_text() == SETTINGS
     assert len(tried) > 20
-    record(f"root against the host's settings in overlay mode, by {place.kind}", "nothing changed", len(tried))
+    record(
+        f"root against the host's settings in overlay mode, by {expected_mount_type(place.computer)}",
+        "nothing changed",
+        len(tried),
+    )
 
 
 def spied(place: Place, command: str) -> list[str]:
