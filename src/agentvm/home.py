@@ -73,7 +73,7 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
     forwards = bool(settings.ssh_agent and host.environment.get("SSH_AUTH_SOCK"))
     places = find_places(project, host.directory)
     isolated = settings.config == ISOLATED
-    configured = _Configured() if isolated else _configured(host, settings.config, wanted)
+    configured = _Configured() if isolated else _configured(host, settings, wanted)
     certificates, trust = _certificates(host)
     known = github()
     identity = plan_git(
@@ -166,15 +166,15 @@ class _Configured(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def _configured(host: Host, mode: str, wanted: Wanted) -> _Configured:
+def _configured(host: Host, settings: Settings, wanted: Wanted) -> _Configured:
     if wanted.name == CODEX_AGENT.name:
         from agentvm.codex import read_codex
 
-        return _Configured(*read_codex(host, wanted.arguments, copied=mode == OVERLAY))
+        return _Configured(*read_codex(host, settings, wanted.arguments))
     if wanted.name == OPENCODE_AGENT.name:
         from agentvm.opencode import opencode_variables
 
-        return _Configured(opencode_variables(host))
+        return _Configured(opencode_variables(host, settings))
     return _Configured()
 
 

@@ -223,6 +223,14 @@ def _synced(host: Host, path: str, on: bool) -> tuple[SyncedFile, str]:
         return SyncedFile(path, None), f"{source} is not copied into the VM: {problem}."
 
 
+def behind_allowed(path: str, settings: Settings) -> str:
+    """The file to read for an agent's setting: in overlay mode it may be behind a link into one of `config_links`."""
+    if settings.config != OVERLAY or not os.path.islink(path):
+        return path
+    real = os.path.realpath(path)
+    return real if any(is_below(real, os.path.realpath(root)) for root in settings.config_links) else path
+
+
 def read_text(path: str, largest: int, *, follow: bool = True) -> str | None:
     """A text file of the user's, or None if there is none. Raises ValueError with the reason why it can't be had.
 

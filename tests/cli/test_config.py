@@ -17,8 +17,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def shell(world: World, script: str, mode: str = "overlay", **variables: str) -> str:
-    return world.ok("shell", "--", "sh", "-c", script, AGENTVM_CONFIG=mode, **variables).out
+def shell(world: World, script: str, mode: str = "overlay") -> str:
+    return world.ok("shell", "--", "sh", "-c", script, AGENTVM_CONFIG=mode).out
 
 
 @pytest.fixture
@@ -100,10 +100,10 @@ def test_a_key_of_codex_is_copied(lived_in: World) -> None:
 
 def test_keys_of_providers_pass_to_an_isolated_agent_only_by_name(lived_in: World) -> None:
     lived_in.add_program("claude", 'echo "${ANTHROPIC_API_KEY-none}"')
-    environment = {"ANTHROPIC_API_KEY": "sk", "AGENTVM_CONFIG": "isolated"}
-    assert lived_in.ok("claude", **environment).out == "none\n"
+    lived_in.environment |= {"ANTHROPIC_API_KEY": "sk", "AGENTVM_CONFIG": "isolated"}
+    assert lived_in.ok("claude").out == "none\n"
     write(lived_in.config / "agentvm/config.toml", 'pass_env = ["ANTHROPIC_API_KEY"]\n')
-    assert lived_in.ok("claude", **environment).out == "sk\n"
+    assert lived_in.ok("claude").out == "sk\n"
 
 
 def test_what_claude_knew_of_the_host_goes_when_it_is_isolated(lived_in: World) -> None:

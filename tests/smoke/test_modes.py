@@ -20,7 +20,6 @@ from tests.cli.world import snapshot
 from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, expected_mount_type
 from tests.tables import Record
 
-OVERLAY = {"AGENTVM_CONFIG": "overlay"}
 SETTINGS = '{"hooks":{},"env":{"FROM":"the host"}}\n'
 CONFIG = (".claude", ".codex", ".config/opencode")
 SHARED = (".claude/projects", ".claude/plans", ".claude/tasks", ".codex/sessions", ".codex/archived_sessions")
@@ -34,11 +33,11 @@ class Place(NamedTuple):
     project: Path
 
     def shell(self, script: str) -> str:
-        return self.computer.shell(self.project, script, **OVERLAY)
+        return self.computer.shell(self.project, script)
 
     def settled(self) -> dict[str, str]:
         """All of the agents' directories, but what is promised to be writable."""
-        found = {}
+        found: dict[str, str] = {}
         for name in CONFIG:
             entries = snapshot(self.computer.home / name).items()
             found |= {f"{name}/{path}": content for path, content in entries}
@@ -53,6 +52,7 @@ def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iter
     # A whole bundle of certificates would take minutes under emulation.
     bundles = (*CERTIFICATES, "SSL_CERT_DIR")
     user.environment = {name: value for name, value in user.environment.items() if name not in bundles}
+    user.environment["AGENTVM_CONFIG"] = "overlay"
     for path, content in {
         ".claude/settings.json": SETTINGS,
         ".claude/hooks/greet.sh": "#!/bin/sh\necho greetings\n",
@@ -69,7 +69,7 @@ def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iter
     place = Place(request.param, user, project)
     place.shell("true")
     yield place
-    user.ok(project, "rm", **OVERLAY)
+    user.ok(project, "rm")
     shutil.rmtree(project)
 
 
@@ -121,8 +121,8 @@ def spied(place: Place, command: str) -> list[str]:
         spy.write_text(f'#!/bin/sh\necho {name} >>{shlex.quote(str(log))}\nexec {shutil.which(name)} "$@"\n')
         spy.chmod(0o755)
     path = f"{spies}:{place.computer.environment.get('PATH', os.defpath)}"
-    own = {"PATH": path, "AGENTVM_LIMACTL": str(spies / "limactl")}
-    place.computer.ok(place.project, "shell", "--", command, **OVERLAY, **own)
+    limactl = str(spies / "limactl")
+    place.computer.ok(place.project, "shell", "--", command, PATH=path, AGENTVM_LIMACTL=limactl)
     return log.read_text().split()
 
 

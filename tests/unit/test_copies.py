@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agentvm.copies import COPIED, LARGEST, MOST_FILES, placing, read_copies, unpacking
+from agentvm.copies import LARGEST, MOST_FILES, placing, read_copies, unpacking
 from agentvm.errors import UsageError
-from agentvm.model import Copies, Copy, Host
+from agentvm.model import Command, Copies, Copy, Host
 from agentvm.settings import config_path, read_settings
 
 SHELLS = {name: path for name in ("dash", "bash", "busybox") if (path := shutil.which(name))}
@@ -231,16 +231,18 @@ class Guest:
             Copy(f"claude/{name.replace('_', '/')}", text.startswith("#!"), "", text.encode())
             for name, text in files.items()
         )
-        command = unpacking(Copies(entries))
-        done = subprocess.run(
+        done = self.run(unpacking(Copies(entries)), PATH=os.environ["PATH"])
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode()
+
+    def run(self, command: Command, **environment: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
             [*self._shell, *command.argv[1:]],
             input=command.stdin,
-            env={"HOME": str(self.home), "PATH": os.environ["PATH"]},
+            env={"HOME": str(self.home), **environment},
             capture_output=True,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, b"")
-        return done.stdout.decode()
 
     def files(self) -> dict[str, str]:
         place = self.own / "claude"
@@ -316,7 +318,40 @@ def test_what_an_unpacking_left_that_was_killed_is_no_trouble(guest: Guest) -> N
     assert not (guest.own / "new").exists()
 
 
-def test_the_hosts_paths_are_for_root_and_hold_no_secret(host: Host) -> None:
+def place(guest: Guest, host: Host) -> None:
+    """As root does it there."""
+    programs = guest.home.parent / "programs"
+    if not programs.is_dir():
+        programs.mkdir()
+        (programs / "getent").write_text(f"#!/bin/sh\necho user:x:1000:1000::{guest.home}:/bin/sh\n")
+        (programs / "getent").chmod(0o755)
     command = placing(host)
     assert command.root
-    assert all(f"place {agent} " in command.stdin.decode() for agent in COPIED)
+    done = guest.run(command, PATH=f"{programs}:{os.environ['PATH']}", SUDO_USER="user")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_hosts_paths_lead_to_the_copies(guest: Guest, host: Host, home: Path) -> None:
+    guest.bring(settings="1", hooks_h="2")
+    place(guest, host)
+    assert (home / ".claude/hooks/h").read_text() == "2"
+    guest.bring(settings="1", skills_s="3")
+    shutil.rmtree(guest.own / "claude/hooks")
+    place(guest, host)
+    assert (home / ".claude/skills/s").read_text() == "3"
+    assert sorted(path.name for path in (home / ".claude").iterdir()) == ["settings", "skills"]
+
+
+def test_what_is_at_the_hosts_paths_already_is_left(guest: Guest, host: Host, home: Path) -> None:
+    """It may be a mount: of the project, or of all in another mode."""
+    write(home, ".claude/skills/mounted")
+    guest.bring(skills_s="1", settings="1")
+    place(guest, host)
+    assert [path.name for path in (home / ".claude/skills").iterdir()] == ["mounted"]
+    assert (home / ".claude/settings").is_symlink()
+
+
+def test_a_guest_whose_home_is_the_hosts_needs_no_links(guest: Guest, host: Host) -> None:
+    guest.bring(settings="1")
+    place(guest, host._replace(home=str(guest.home)))
+    assert not (guest.home / ".claude").exists()
