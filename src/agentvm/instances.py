@@ -126,6 +126,10 @@ def bring_copies(context: Context, actual: Instance, copies: Copies) -> None:
 
     context.console.say("giving this VM copies of your agents' settings")
     whole = read_copies(context.host, context.settings, contents=True)
+    for notice in whole.notices:
+        # What can't be read is only known now.
+        if notice not in copies.notices:
+            context.console.say(notice)
     said: list[bytes] = []
     if context.backend.run(actual.name, unpacking(whole), context.console.pass_on) != 0:
         context.console.fail("they could not be written there (see above), so the VM works with what it has")
@@ -133,7 +137,7 @@ def bring_copies(context: Context, actual: Instance, copies: Copies) -> None:
         text = b"".join(said).decode(errors="replace").strip()
         context.console.fail(f"their paths of this computer could not be made to lead to them: {text}")
     else:
-        context.state.remember(actual.name, COPIES, _mark(actual, whole.token))
+        context.state.remember(actual.name, COPIES, _mark(actual, copies.token))
 
 
 def _mark(actual: Instance, token: str) -> str:

@@ -264,9 +264,7 @@ def test_modes_of_sharing(host: Host, config: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["Shared", "ro", "1", "overlay "])
 def test_what_is_no_mode(host: Host, mode: str) -> None:
-    with pytest.raises(
-        UsageError, match="AGENTVM_CONFIG=.* is no way to share; there are shared, overlay and isolated"
-    ):
+    with pytest.raises(UsageError, match="there are shared, overlay and isolated"):
         read(host, AGENTVM_CONFIG=mode)
 
 
