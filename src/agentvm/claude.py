@@ -24,7 +24,7 @@ LARGEST_SEED = 48_000
 """Bytes of the seed. It travels in the session script with everything else."""
 
 
-_CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 _ONCE = "run `agentvm login claude` once for this VM, or set CLAUDE_CODE_OAUTH_TOKEN to what `claude setup-token` prints, for all VMs"
 _KEYCHAIN = f"claude's login is in your Mac's Keychain, which no VM can read: {_ONCE}"
 _COPIED = f"claude's login is not shared by AGENTVM_CONFIG=overlay: {_ONCE}"
@@ -69,7 +69,7 @@ def claude_file(host: Host) -> str:
 
 
 def _has_variable(host: Host) -> bool:
-    return any(host.environment.get(name) for name in _CREDENTIALS)
+    return any(host.environment.get(name) for name in CREDENTIALS)
 
 
 def _unshared_login(host: Host, arguments: tuple[str, ...], copied: bool) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from agentvm.sharing import (
     config_directory,
     plan_sharing,
 )
-from agentvm.variables import CERTIFICATES
+from agentvm.variables import CERTIFICATES, passed
 
 
 class Wanted(NamedTuple):
@@ -103,7 +103,7 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
             trust,
             identity.contribution,
             known.contribution,
-            _claude(host, settings.config, wanted, places),
+            _claude(host, settings, wanted, places),
             _codex_login(settings.config, wanted),
             Contribution(notices=configured.notices + _agent_notices(settings, forwards)),
         ),
@@ -194,15 +194,17 @@ def _codex_login(mode: str, wanted: Wanted) -> Contribution:
     return Contribution(lines=(f'[ -e "$HOME/{CODEX}/auth.json" ] || say {quote(text)}',))
 
 
-def _claude(host: Host, mode: str, wanted: Wanted, places: tuple[str, ...]) -> Contribution:
+def _claude(host: Host, settings: Settings, wanted: Wanted, places: tuple[str, ...]) -> Contribution:
     if wanted.name != CLAUDE_AGENT.name and not wanted.is_shell:
         return Contribution()
-    from agentvm.claude import Seed, claude_contribution, plan_claude
+    from agentvm.claude import CREDENTIALS, claude_contribution, plan_claude, seed_claude
 
-    if mode == ISOLATED:
-        # What a seed of another mode had set goes.
-        return claude_contribution(Seed(None))
-    return plan_claude(host, places, () if wanted.is_shell else wanted.arguments, copied=mode == OVERLAY)
+    if settings.config == ISOLATED:
+        # What a seed of another mode had set goes. A token that the user passes by name shall not lead to the first page.
+        named = passed(host.environment, "", settings.pass_env)
+        return claude_contribution(seed_claude(None, places=(), credential=any(name in named for name in CREDENTIALS)))
+    copied = settings.config == OVERLAY
+    return plan_claude(host, places, () if wanted.is_shell else wanted.arguments, copied=copied)
 
 
 def _with_section(sharing: Sharing, git: Git) -> Sharing:

@@ -106,6 +106,16 @@ def test_keys_of_providers_pass_to_an_isolated_agent_only_by_name(lived_in: Worl
     assert lived_in.ok("claude").out == "sk\n"
 
 
+def test_a_token_that_is_passed_by_name_is_a_login_of_an_isolated_claude(lived_in: World) -> None:
+    lived_in.environment |= {"CLAUDE_CODE_OAUTH_TOKEN": "x", "AGENTVM_CONFIG": "isolated"}
+    seed = lived_in.guest_home() / ".claude.json"
+    lived_in.ok("claude")
+    assert not seed.exists()
+    write(lived_in.config / "agentvm/config.toml", 'pass_env = ["CLAUDE_CODE_*"]\n')
+    lived_in.ok("claude")
+    assert seed.read_text().strip() == '{"hasCompletedOnboarding":true}'
+
+
 def test_what_claude_knew_of_the_host_goes_when_it_is_isolated(lived_in: World) -> None:
     write(lived_in.home / ".claude.json", '{"hasCompletedOnboarding":true,"theme":"dark"}')
     lived_in.ok("claude", AGENTVM_CONFIG="overlay")

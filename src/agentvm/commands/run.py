@@ -14,6 +14,7 @@ from agentvm.launch import Launch
 from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
+from agentvm.settings import ISOLATED
 
 _LOST = 255
 """What ssh returns when the connection was lost; a program may return it too."""
@@ -47,7 +48,8 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
     project = current_project(context)
     attachment = _attachment(context)
     wanted = Wanted(name, arguments, attachment.terminal, yolo)
-    if name in ("", OPENCODE.name) and not context.dry_run and (told := share_login(context.host)):
+    shares = context.settings.config != ISOLATED and not context.dry_run
+    if name in ("", OPENCODE.name) and shares and (told := share_login(context.host)):
         context.console.say(told)
     home = gather(context.host, context.settings, project, context.backend.gateway, wanted)
     spec = project_spec(context, project, home.sharing)
