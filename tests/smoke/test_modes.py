@@ -131,9 +131,9 @@ ATTACK = r"""
 exec 2>/dev/null
 write() {
     echo "tried $1: $2"
-    chattr -i "$2"
-    chmod 666 "$2"
     echo pwned >"$2"
+    [ -f "$2" ] || return
+    chmod 666 "$2" && echo pwned >"$2"
     cp /tmp/pwned "$2.new" && mv -f "$2.new" "$2"
 }
 everywhere() {
@@ -164,8 +164,6 @@ for path in "$1/.claude/settings.json" "$1/.codex/config.toml" "$1/.config/openc
     write 'its own path' "$path"
 done
 grep -E ' (9p|virtiofs) ' /proc/mounts | while read -r tag point type rest; do
-    write 'a mounted path' "$point/settings.json.probe"
-    rm -f "$point/settings.json.probe" "$point/settings.json.probe.new"
     echo "tried remount: $point"
     mount -o remount,rw "$point"
     [ "$point" = "$2" ] || everywhere 'a mount' "$point"
