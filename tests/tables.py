@@ -15,6 +15,7 @@ TABLES = {
     "together": "many agentvms at once",
     "quoting": "generated names and values on their way into a guest",
     "attacks": "what a hostile guest tried, and what happened",
+    "modes": "each agent with each AGENTVM_CONFIG",
 }
 Record = Callable[..., None]
 

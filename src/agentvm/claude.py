@@ -25,11 +25,10 @@ LARGEST_SEED = 48_000
 """Bytes of the seed. It travels in the session script with everything else."""
 
 
-_CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-_KEYCHAIN = (
-    "claude's login is in your Mac's Keychain, which no VM can read: run `agentvm login claude` once for this VM, or set "
-    "CLAUDE_CODE_OAUTH_TOKEN to what `claude setup-token` prints, for all VMs"
-)
+CREDENTIALS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+_ONCE = "run `agentvm login claude` once for this VM, or set CLAUDE_CODE_OAUTH_TOKEN to what `claude setup-token` prints, for all VMs"
+_KEYCHAIN = f"claude's login is in your Mac's Keychain, which no VM can read: {_ONCE}"
+_COPIED = f"claude's login is not shared by AGENTVM_CONFIG=overlay: {_ONCE}"
 _TWO_LOGINS = "ANTHROPIC_API_KEY is set, and claude takes it before your subscription's login; unset it if it is stale."
 _KEY_END = 20
 """Characters of a key by which claude remembers the answer to whether to use it."""
@@ -42,8 +41,10 @@ class Seed(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def plan_claude(host: Host, places: tuple[str, ...], arguments: tuple[str, ...]) -> Contribution:
-    """All that a session with claude in it needs; `arguments` are claude's own."""
+def plan_claude(
+    host: Host, places: tuple[str, ...], arguments: tuple[str, ...], *, copied: bool = False
+) -> Contribution:
+    """All that a session with claude in it needs; `arguments` are claude's own. With `copied` settings its login is not shared."""
     content: bytes | None = None
     notices: tuple[str, ...] = ()
     path = claude_file(host)
@@ -52,13 +53,13 @@ def plan_claude(host: Host, places: tuple[str, ...], arguments: tuple[str, ...])
         content = None if text is None else os.fsencode(text)
     except ValueError as problem:
         notices = (f"{path} is left out: {problem}; claude starts in the VM without the host's settings in it",)
-    login = os.path.exists(os.path.join(config_directory(host, CLAUDE), ".credentials.json"))
+    login = not copied and os.path.exists(os.path.join(config_directory(host, CLAUDE), ".credentials.json"))
     seed = seed_claude(content, places=places, credential=login or _has_variable(host))
     room = claude_contribution(seed)
     key = host.environment.get("ANTHROPIC_API_KEY", "")
     if key and login and key[-_KEY_END:] not in (seed.text or ""):
         notices += (_TWO_LOGINS,)
-    return room._replace(lines=room.lines + _keychain(host, arguments), notices=notices + room.notices)
+    return room._replace(lines=room.lines + _unshared_login(host, arguments, copied), notices=notices + room.notices)
 
 
 def claude_file(host: Host) -> str:
@@ -69,14 +70,20 @@ def claude_file(host: Host) -> str:
 
 
 def _has_variable(host: Host) -> bool:
-    return any(host.environment.get(name) for name in _CREDENTIALS)
+    return any(host.environment.get(name) for name in CREDENTIALS)
 
 
-def _keychain(host: Host, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """On a Mac the login is in the Keychain, and no file of it can be shared: say so until the guest has one of its own."""
-    if host.platform != "darwin" or arguments[:1] == ("auth",) or _has_variable(host):
+def _unshared_login(host: Host, arguments: tuple[str, ...], copied: bool) -> tuple[str, ...]:
+    """A login that can't be shared: say so until the guest has one of its own.
+
+    On a Mac it is in the Keychain. In overlay mode it could only be a copy, and its token serves once: claude replaces the
+    file with each new one, so a link to it would not last.
+    """
+    if arguments[:1] == ("auth",) or _has_variable(host):
         return ()
-    return (f'[ -e "$CLAUDE_SECURESTORAGE_CONFIG_DIR/.credentials.json" ] || say {quote(_KEYCHAIN)}',)
+    if host.platform == "darwin":
+        return (f'[ -e "$CLAUDE_SECURESTORAGE_CONFIG_DIR/.credentials.json" ] || say {quote(_KEYCHAIN)}',)
+    return (f'[ -e "$HOME/{CLAUDE}/.credentials.json" ] || say {quote(_COPIED)}',) if copied else ()
 
 
 def seed_claude(content: bytes | None, *, places: tuple[str, ...], credential: bool) -> Seed:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from agentvm.environment import codex_keys
 from agentvm.model import Host
-from agentvm.sharing import CODEX, config_directory
+from agentvm.settings import OVERLAY, Settings
+from agentvm.sharing import CODEX, behind_allowed, config_directory
 from agentvm.untrusted import parse_toml, read_text
 
 _LARGEST = 1_000_000
@@ -30,10 +31,11 @@ class Codex(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
-    """Never raises: a file that can't be read is a notice. What is being logged in is not told to log in."""
+def read_codex(host: Host, settings: Settings, arguments: tuple[str, ...]) -> Codex:
+    """Never raises: a file that can't be read is a notice. What is being logged in is not told to log in, nor is here one
+    with copies of its settings: only its guest knows whether it is."""
     directory = config_directory(host, CODEX)
-    path = os.path.join(directory, "config.toml")
+    path = behind_allowed(os.path.join(directory, "config.toml"), settings)
     if os.path.islink(path):
         # In the guest it leads nowhere, as doctor tells.
         return Codex()
@@ -42,7 +44,11 @@ def read_codex(host: Host, arguments: tuple[str, ...]) -> Codex:
         keyring = _uses_keyring(text)
     except ValueError as problem:
         return Codex(notices=(f"{path} can't be read: {problem}.",))
-    logged_in = os.path.lexists(os.path.join(directory, "auth.json")) or arguments[:1] == ("login",)
+    logged_in = (
+        settings.config == OVERLAY
+        or os.path.lexists(os.path.join(directory, "auth.json"))
+        or arguments[:1] == ("login",)
+    )
     return Codex(codex_keys(text), keyring, () if logged_in else _missing_login(host, keyring))
 
 

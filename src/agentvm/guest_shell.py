@@ -80,6 +80,13 @@ ssh_config() {
         'IgnoreUnknown *' 'IdentityAgent SSH_AUTH_SOCK' 'ControlMaster no' 'ControlPath none' "Include \\"$1\\"" >"$2")
 }""".replace("@MARK@", SSH_CONFIG_MARK)
 
+# What an agent finds in its usual place is a link, so another AGENTVM_CONFIG is another link, and nothing is lost.
+OWN = """\
+own() {
+    [ -d "$state/$1" ] || (umask 077 && mkdir -p "$state/$1")
+    link "$state/$1" "$2"
+}"""
+
 PUT = """\
 put() {
     path=$HOME/$1 kept=$state/synced/$1 digest=

@@ -16,11 +16,12 @@ from agentvm.agents import OPENCODE as OPENCODE_AGENT
 from agentvm.environment import plan_environment, read_localtime
 from agentvm.git import Configuration, Git, ask_git, plan_git, read_git
 from agentvm.launch import Launch, find_places, plan_launch
-from agentvm.model import Certificates, Contribution, GitHub, Host
+from agentvm.model import Certificates, Contribution, Copies, GitHub, Host
 from agentvm.project import Project
 from agentvm.quoting import quote
-from agentvm.settings import Settings
+from agentvm.settings import ISOLATED, OVERLAY, Settings
 from agentvm.sharing import (
+    CODEX,
     GH,
     GIT_CREDENTIALS,
     GITCONFIG,
@@ -29,7 +30,7 @@ from agentvm.sharing import (
     config_directory,
     plan_sharing,
 )
-from agentvm.variables import CERTIFICATES
+from agentvm.variables import CERTIFICATES, passed
 
 
 class Wanted(NamedTuple):
@@ -55,11 +56,13 @@ class Home(NamedTuple):
     contributions: tuple[Contribution, ...]
     certificates: Certificates
     forwards_agent: bool
+    copies: Copies = Copies()
+    """Without their contents, which only a guest needs that has older ones."""
 
     @property
     def notices(self) -> tuple[str, ...]:
         told = (text for room in self.contributions for text in room.notices)
-        return tuple(dict.fromkeys((*self.launch.notices, *self.sharing.notices, *told)))
+        return tuple(dict.fromkeys((*self.launch.notices, *self.sharing.notices, *self.copies.notices, *told)))
 
 
 def gather(host: Host, settings: Settings, project: Project, gateway: str, wanted: Wanted) -> Home:
@@ -69,7 +72,8 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
     sharing = plan_sharing(host, settings, project)
     forwards = bool(settings.ssh_agent and host.environment.get("SSH_AUTH_SOCK"))
     places = find_places(project, host.directory)
-    configured = _configured(host, wanted)
+    isolated = settings.config == ISOLATED
+    configured = _Configured() if isolated else _configured(host, settings, wanted)
     certificates, trust = _certificates(host)
     known = github()
     identity = plan_git(
@@ -83,7 +87,8 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
     )
     environment = plan_environment(
         host,
-        agent=wanted.name,
+        # Its keys would be what the user keeps from this VM: `pass_env` can name them.
+        agent="" if isolated else wanted.name,
         gateway=gateway,
         extra=(*settings.pass_env, *configured.variables),
         terminal=wanted.terminal,
@@ -98,11 +103,13 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
             trust,
             identity.contribution,
             known.contribution,
-            _claude(host, wanted, places),
+            _claude(host, settings, wanted, places),
+            _codex_login(settings.config, wanted),
             Contribution(notices=configured.notices + _agent_notices(settings, forwards)),
         ),
         certificates,
         forwards,
+        _copies(host, settings),
     )
 
 
@@ -159,24 +166,45 @@ class _Configured(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
-def _configured(host: Host, wanted: Wanted) -> _Configured:
+def _configured(host: Host, settings: Settings, wanted: Wanted) -> _Configured:
     if wanted.name == CODEX_AGENT.name:
         from agentvm.codex import read_codex
 
-        return _Configured(*read_codex(host, wanted.arguments))
+        return _Configured(*read_codex(host, settings, wanted.arguments))
     if wanted.name == OPENCODE_AGENT.name:
         from agentvm.opencode import opencode_variables
 
-        return _Configured(opencode_variables(host))
+        return _Configured(opencode_variables(host, settings))
     return _Configured()
 
 
-def _claude(host: Host, wanted: Wanted, places: tuple[str, ...]) -> Contribution:
+def _copies(host: Host, settings: Settings) -> Copies:
+    if settings.config != OVERLAY:
+        return Copies()
+    from agentvm.copies import read_copies
+
+    return read_copies(host, settings, contents=False)
+
+
+def _codex_login(mode: str, wanted: Wanted) -> Contribution:
+    """A login with a token that serves once is not copied: a guest that has none of its own is told so."""
+    if mode != OVERLAY or wanted.name != CODEX_AGENT.name or wanted.arguments[:1] == ("login",):
+        return Contribution()
+    text = "codex is not logged in in this VM: `agentvm login codex --device-auth` does it, once for this VM"
+    return Contribution(lines=(f'[ -e "$HOME/{CODEX}/auth.json" ] || say {quote(text)}',))
+
+
+def _claude(host: Host, settings: Settings, wanted: Wanted, places: tuple[str, ...]) -> Contribution:
     if wanted.name != CLAUDE_AGENT.name and not wanted.is_shell:
         return Contribution()
-    from agentvm.claude import plan_claude
+    from agentvm.claude import CREDENTIALS, claude_contribution, plan_claude, seed_claude
 
-    return plan_claude(host, places, () if wanted.is_shell else wanted.arguments)
+    if settings.config == ISOLATED:
+        # What a seed of another mode had set goes. A token that the user passes by name shall not lead to the first page.
+        named = passed(host.environment, "", settings.pass_env)
+        return claude_contribution(seed_claude(None, places=(), credential=any(name in named for name in CREDENTIALS)))
+    copied = settings.config == OVERLAY
+    return plan_claude(host, places, () if wanted.is_shell else wanted.arguments, copied=copied)
 
 
 def _with_section(sharing: Sharing, git: Git) -> Sharing:

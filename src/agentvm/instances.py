@@ -9,9 +9,10 @@ from agentvm.apply import apply, make_locations
 from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
-from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
+from agentvm.model import Certificates, Command, Copies, Instance, InstanceSpec, Role, Status
 from agentvm.plan import Plan, disturbs, generation_of, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name, is_below
+from agentvm.state import CERTIFICATES, COPIES
 from agentvm.untrusted import Answer
 
 
@@ -119,8 +120,8 @@ def ask(context: Context, name: str, command: Command) -> tuple[str, ...]:
 
 def install_certificates(context: Context, actual: Instance, certificates: Certificates) -> None:
     """Have the guest trust the certificates that the host's variables name, and none that they named before."""
-    known = context.state.certificates(actual.name)
-    mark = f"{actual.label.created if actual.label else 0} {certificates.digest}" if certificates.pem else ""
+    known = context.state.remembered(actual.name, CERTIFICATES)
+    mark = _mark(actual, certificates.digest) if certificates.pem else ""
     if known == mark:
         return
     from agentvm.certificates import installing
@@ -128,9 +129,36 @@ def install_certificates(context: Context, actual: Instance, certificates: Certi
     context.console.say("giving this VM the certificates that your environment names")
     said = Answer()
     if context.backend.run(actual.name, installing(certificates.pem), said.add) == 0:
-        context.state.remember_certificates(actual.name, mark)
+        context.state.remember(actual.name, CERTIFICATES, mark)
     else:
         context.console.fail(f"they could not be installed, so the VM does without them: {one_line(str(said))}")
+
+
+def bring_copies(context: Context, actual: Instance, copies: Copies) -> None:
+    """Have the guest know what changed in the agents' settings; `copies` were read without contents."""
+    if not copies.token or context.state.remembered(actual.name, COPIES) == _mark(actual, copies.token):
+        return
+    from agentvm.copies import placing, read_copies, unpacking
+
+    context.console.say("giving this VM copies of your agents' settings")
+    whole = read_copies(context.host, context.settings, contents=True)
+    for notice in whole.notices:
+        # What can't be read is only known now.
+        if notice not in copies.notices:
+            context.console.say(notice)
+    said = Answer()
+    if context.backend.run(actual.name, unpacking(whole), context.console.pass_on) != 0:
+        context.console.fail("they could not be written there (see above), so the VM works with what it has")
+    elif context.backend.run(actual.name, placing(context.host), said.add) != 0:
+        text = one_line(str(said))
+        context.console.fail(f"their paths of this computer could not be made to lead to them: {text}")
+    else:
+        context.state.remember(actual.name, COPIES, _mark(actual, copies.token))
+
+
+def _mark(actual: Instance, token: str) -> str:
+    """An instance that was made anew under the same name has nothing of what was noted."""
+    return f"{actual.label.created if actual.label else 0} {token}"
 
 
 def init_base(context: Context) -> bool:

@@ -156,6 +156,23 @@ class Certificates(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
+class Copy(NamedTuple):
+    """A file of an agent's settings for a guest. Its name starts with the agent's; `mark` changes whenever the file does."""
+
+    name: str
+    executable: bool
+    mark: str
+    content: bytes = b""
+
+
+class Copies(NamedTuple):
+    """All of them, and what is left out. `token` is another one after each change, and empty when nothing is to be copied."""
+
+    files: tuple[Copy, ...] = ()
+    notices: tuple[str, ...] = ()
+    token: str = ""
+
+
 class GitHub(NamedTuple):
     """gh's logins in a guest; `hosts` are those that it has one for."""
 

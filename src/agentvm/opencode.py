@@ -11,14 +11,15 @@ import stat
 
 from agentvm.environment import opencode_keys
 from agentvm.model import Host
-from agentvm.sharing import OPENCODE, config_directory, data_directory, login_directory
+from agentvm.settings import Settings
+from agentvm.sharing import OPENCODE, behind_allowed, config_directory, data_directory, login_directory
 from agentvm.untrusted import read_text
 
 _LARGEST = 1_000_000
 """Bytes of a configuration file."""
 
 
-def opencode_variables(host: Host) -> tuple[str, ...]:
+def opencode_variables(host: Host, settings: Settings) -> tuple[str, ...]:
     """The variables that its configuration names. A guest may have written that: `opencode_keys` has the rules.
 
     What it can't read, opencode itself tells; a link leads nowhere in the guest, and doctor tells that.
@@ -27,7 +28,8 @@ def opencode_variables(host: Host) -> tuple[str, ...]:
     texts = []
     for name in ("opencode.json", "opencode.jsonc"):
         try:
-            texts.append(read_text(os.path.join(directory, name), _LARGEST, follow=False) or "")
+            path = behind_allowed(os.path.join(directory, name), settings)
+            texts.append(read_text(path, _LARGEST, follow=False) or "")
         except ValueError:
             continue
     return opencode_keys("\n".join(texts))

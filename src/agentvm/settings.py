@@ -13,6 +13,8 @@ _ON = frozenset(("1", "true", "yes", "on"))
 _OFF = frozenset(("0", "false", "no", "off"))
 _UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _PREFIX = "AGENTVM_"
+SHARED, OVERLAY, ISOLATED = "shared", "overlay", "isolated"
+"""What a guest has of the agents' directories: themselves, copies of their settings, or nothing."""
 
 
 class Setting(NamedTuple):
@@ -74,6 +76,12 @@ def backend_name(text: str) -> str:
     raise ValueError("is not a backend; there are lima and fake")
 
 
+def config_mode(text: str) -> str:
+    if text in (SHARED, OVERLAY, ISOLATED):
+        return text
+    raise ValueError(f"is no way to share; there are {SHARED}, {OVERLAY} and {ISOLATED}")
+
+
 SETTINGS = (
     Setting("mount_gh_config", toggle, "1", "share ~/.config/gh (read-only)"),
     Setting("mount_gitconfig", toggle, "1", "copy ~/.gitconfig into the VM at each run"),
@@ -84,6 +92,12 @@ SETTINGS = (
         toggle,
         "0",
         "forward the ssh agent: programs in the VM can use your keys while a session runs, and never copy them",
+    ),
+    Setting(
+        "config",
+        config_mode,
+        SHARED,
+        "the agents' directories: shared, overlay (settings as copies, sessions shared) or isolated (nothing)",
     ),
     Setting("yolo", toggle, "0", "add the agent's own flag that lets it act without asking"),
     Setting("skip_auto_install", toggle, "0", "do not install a missing agent"),
@@ -122,7 +136,8 @@ class ExtraMount(NamedTuple):
 
 
 class Settings:
-    """The values of all settings, as attributes by their names, and of the lists `mounts` and `pass_env`. Immutable."""
+    """The values of all settings, as attributes by their names, and of the lists `mounts`, `pass_env` and `config_links`.
+    Immutable."""
 
     __slots__ = ("_values", "sources")
     sources: dict[str, str]
@@ -154,6 +169,7 @@ def read_settings(host: Host) -> Settings:
     values: dict[str, Any] = {
         "mounts": parse_mounts(table.pop("mounts", []), host.home, path),
         "pass_env": parse_pass_env(table.pop("pass_env"), path) if "pass_env" in table else (),
+        "config_links": parse_config_links(table.pop("config_links", []), host.home, path),
     }
     configured = _texts(table, path)
     sources: dict[str, str] = {}
@@ -194,8 +210,12 @@ def _parse_mount(entry: object, home: str, place: str) -> ExtraMount:
         raise _wrong(place, f"path={path!r} is no path of a directory; write it like /a/directory or ~/directory")
     if mode not in ("ro", "rw"):
         raise _wrong(place, f"mode={mode!r} is neither 'ro' nor 'rw'")
+    return ExtraMount(_absolute(path, home), mode == "rw")
+
+
+def _absolute(path: str, home: str) -> str:
     absolute = os.path.join(home, path[2:].lstrip("/")) if path.startswith("~/") else path
-    return ExtraMount("/" + os.path.normpath(absolute).lstrip("/"), mode == "rw")
+    return "/" + os.path.normpath(absolute).lstrip("/")
 
 
 def parse_pass_env(value: object, source: str) -> tuple[str, ...]:
@@ -217,6 +237,16 @@ def parse_pass_env(value: object, source: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def parse_config_links(value: object, home: str, source: str) -> tuple[str, ...]:
+    """Directories that links in the agents' directories may lead to. Raises UsageError that names the culprit."""
+    if not isinstance(value, list):
+        raise _wrong(source, 'config_links must be a list like ["~/dotfiles"]')
+    for path in value:
+        if not isinstance(path, str) or not path.startswith(("/", "~/")) or not path.isprintable():
+            raise _wrong(source, f"config_links: {path!r} is no path of a directory")
+    return tuple(_absolute(path, home) for path in value)
+
+
 def _wrong(place: str, what: str) -> UsageError:
     return UsageError(f"{place}: {what}.", "Mend it there.")
 
@@ -235,6 +265,15 @@ def check_extra(host: Host, mount: ExtraMount) -> Mount:
     if (real := os.path.realpath(path)) != path:
         raise UsageError(f"{path} can't be mounted: a link leads to {real}.", f"Write that instead in {config}.")
     return Mount(path, path, mount.writable)
+
+
+def check_config_links(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """The directories' real paths. Raises UsageError for one from which nothing may come into a guest."""
+    for path in paths:
+        if reason := _reason_against(host, os.path.realpath(path)):
+            hint = f"Take it out of {config_path(host)}."
+            raise UsageError(f"Links to {path} can't be followed: {reason}.", hint)
+    return tuple(map(os.path.realpath, paths))
 
 
 def _reason_against(host: Host, path: str) -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from agentvm.errors import UsageError
 from agentvm.model import Host, Mount
 from agentvm.project import Project, is_below
-from agentvm.settings import Settings, check_extra
+from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
 from agentvm.untrusted import read_text, resolve
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""
-AGENT_DIRECTORIES = (CLAUDE, CODEX, OPENCODE)
-"""Always shared, writable: the agents keep their sessions and logins there."""
+AGENT_DIRECTORIES = {"claude": CLAUDE, "codex": CODEX, "opencode": OPENCODE}
+"""By agent. With AGENTVM_CONFIG=shared they are mounted, writable: the agents keep their sessions and logins there."""
+SESSIONS = {"claude": ("projects", "plans", "tasks"), "codex": ("sessions", "archived_sessions")}
+"""What of them is mounted in overlay mode, writable: text that both sides add to, and of which nothing is executed.
+claude's file-history is not among it: it holds contents for files anywhere, which the host's claude would put back."""
+SESSIONS_POINT = "/mnt/agentvm/config"
+"""Where these are mounted. At their own place they would be in the way of links to what was copied."""
 _MOVED = {CLAUDE: "CLAUDE_CONFIG_DIR", CODEX: "CODEX_HOME", GH: "GH_CONFIG_DIR"}
 """The variables by which a program finds its directory in another place."""
 GITCONFIG, GIT_CREDENTIALS = ".gitconfig", ".git-credentials"
 OPENCODE_LOGIN = ".local/share/opencode/auth.json"
+STATE = ".local/state/agentvm"
+"""agentvm's own, below the guest's home."""
 LARGEST_FILE = 60_000
 """Bytes. The copied files travel in one environment variable, which Linux limits to 131,071 bytes in all."""
 
@@ -27,6 +35,13 @@ class Link(NamedTuple):
     """`path` below the guest's home shall lead to `target`, an absolute path in the guest."""
 
     target: str
+    path: str
+
+
+class Own(NamedTuple):
+    """`path` below the guest's home shall lead to a directory on the guest's disk, `place` below agentvm's state there."""
+
+    place: str
     path: str
 
 
@@ -50,6 +65,18 @@ class Sharing(NamedTuple):
     files: tuple[SyncedFile, ...]
     notices: tuple[str, ...] = ()
     """What can't be shared, and why; a session goes on without it."""
+    own: tuple[Own, ...] = ()
+    """The agents' directories, where they are not the host's. They come before the links, some of which lie in them."""
+
+
+class _Config(NamedTuple):
+    """What a guest has of the agents' directories, by AGENTVM_CONFIG."""
+
+    mounts: tuple[Mount, ...] = ()
+    links: tuple[Link, ...] = ()
+    unlinked: tuple[Link, ...] = ()
+    own: tuple[Own, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
@@ -57,44 +84,97 @@ def plan_sharing(host: Host, settings: Settings, project: Project) -> Sharing:
 
     Raises UsageError for an entry of `[[mounts]]` that is refused, and for a directory that a link of a guest's leads to.
     """
-    agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES)
-    gh, ssh, login = (
-        _link(host, GH),
-        _link(host, SSH),
-        Link(os.path.join(login_directory(host), "auth.json"), OPENCODE_LOGIN),
-    )
+    gh, ssh = _link(host, GH), _link(host, SSH)
     mounts = [Mount(project.root, project.root, True)]
     if project.git_directory:
         mounts.append(Mount(project.git_directory, project.git_directory, True))
     extras = [check_extra(host, extra) for extra in settings.mounts]
-    places = _writable(mounts + extras)
-    mounts += (_mount(link, True, places) for link in agents)
-    mounts.append(Mount(login_directory(host), login_directory(host), True))
-    places = _writable(mounts + extras)
+    config = _plan_config(host, settings, (*mounts, *extras))
+    mounts += config.mounts
+    places = _writable((*mounts, *extras))
     read_only = ((gh, settings.mount_gh_config), (ssh, settings.mount_ssh))
     mounts += (_mount(link, False, places) for link, on in read_only if on)
     mounts += extras
-    wanted = ((gh, settings.mount_gh_config), (login, os.path.lexists(login.target)))
     read = (
         _synced(host, GITCONFIG, settings.mount_gitconfig, places),
         _synced(host, GIT_CREDENTIALS, settings.mount_git_credentials, places),
     )
     return Sharing(
         mounts=_without_nested(tuple(mounts)),
-        links=agents + tuple(link for link, on in wanted if on),
-        unlinked=tuple(link for link, on in wanted if not on),
+        links=config.links + ((gh,) if settings.mount_gh_config else ()),
+        unlinked=config.unlinked + (() if settings.mount_gh_config else (gh,)),
         keys=ssh,
         keys_shared=settings.mount_ssh,
         files=tuple(file for file, _ in read),
-        notices=tuple(notice for _, notice in read if notice),
+        notices=(*config.notices, *(notice for _, notice in read if notice)),
+        own=config.own,
     )
 
 
+def _plan_config(host: Host, settings: Settings, around: tuple[Mount, ...]) -> _Config:
+    """`around` are the mounts that have nothing to do with the agents."""
+    mode = settings.config
+    login = Link(os.path.join(login_directory(host), "auth.json"), OPENCODE_LOGIN)
+    there = mode != ISOLATED and os.path.lexists(login.target)
+    own = tuple(Own(f"{mode}/{agent}", path) for agent, path in AGENT_DIRECTORIES.items())
+    if mode == ISOLATED:
+        return _Config(unlinked=(login,), own=own)
+    config = _Config(
+        mounts=(Mount(login_directory(host), login_directory(host), True),),
+        links=(login,) if there else (),
+        unlinked=() if there else (login,),
+    )
+    if mode == SHARED:
+        agents = tuple(_link(host, path) for path in AGENT_DIRECTORIES.values())
+        shown = tuple(_mount(link, True, _writable(around)) for link in agents)
+        return config._replace(mounts=shown + config.mounts, links=agents + config.links)
+    check_config_links(host, settings.config_links)
+    shared = tuple(_session(host, agent, name) for agent, names in SESSIONS.items() for name in names)
+    return config._replace(
+        mounts=(*(mount for mount, _ in shared if not _is_link(mount)), *config.mounts),
+        links=config.links + tuple(link for mount, link in shared if not _is_link(mount)),
+        unlinked=config.unlinked + tuple(link for mount, link in shared if _is_link(mount)),
+        own=own,
+        notices=(
+            *(_not_followed(mount) for mount, _ in shared if _is_link(mount)),
+            *_undone(host, settings, around),
+        ),
+    )
+
+
+def _session(host: Host, agent: str, name: str) -> tuple[Mount, Link]:
+    point = f"{SESSIONS_POINT}/{agent}/{name}"
+    real = os.path.realpath(config_directory(host, AGENT_DIRECTORIES[agent]))
+    return Mount(os.path.join(real, name), point, True), Link(point, f"{STATE}/{OVERLAY}/{agent}/{name}")
+
+
+def _is_link(mount: Mount) -> bool:
+    """A guest that shared the directory may have made it: a mount would show what is behind it, whatever that is."""
+    return os.path.islink(mount.location)
+
+
+def _not_followed(mount: Mount) -> str:
+    return f"{mount.location} is a link, which a VM could have made, so what is in it stays outside"
+
+
+def _undone(host: Host, settings: Settings, around: tuple[Mount, ...]) -> Iterator[str]:
+    """What else is writable and takes back the promise of overlay mode."""
+    settings_in = [config_directory(host, path) for path in AGENT_DIRECTORIES.values()]
+    for place in dict.fromkeys(map(os.path.realpath, (*settings_in, *settings.config_links))):
+        for mount in around:
+            if mount.writable and (is_below(place, mount.location) or is_below(mount.location, place)):
+                yield f"AGENTVM_CONFIG={OVERLAY} can't keep {place} from this VM: it can write to {mount.point}"
+
+
 def writable_places(host: Host, settings: Settings, project: Project | None) -> tuple[str, ...]:
-    """Directories in which guests can put whatever they like, each by its name and its real path."""
+    """Directories in which guests can put whatever they like, each by its name and its real path.
+
+    The agents' are among them in every mode: another VM may share them.
+    """
     own = (project.root, project.git_directory) if project else ()
     extras = (extra.path for extra in settings.mounts if extra.writable)
-    names = (*own, *(config_directory(host, path) for path in AGENT_DIRECTORIES), login_directory(host), *extras)
+    agents = (config_directory(host, path) for path in AGENT_DIRECTORIES.values())
+    names = (*own, *agents, login_directory(host), *extras)
     return tuple(dict.fromkeys(place for name in names if name for place in (name, os.path.realpath(name))))
 
 
@@ -141,7 +221,7 @@ def _mount(link: Link, writable: bool, places: tuple[str, ...]) -> Mount:
         ) from None
 
 
-def _writable(mounts: list[Mount]) -> tuple[str, ...]:
+def _writable(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
     return tuple(mount.location for mount in mounts if mount.writable)
 
 
@@ -170,3 +250,11 @@ def _synced(host: Host, path: str, on: bool, places: tuple[str, ...]) -> tuple[S
         return SyncedFile(path, read_text(source, LARGEST_FILE, writable=places) if on else None), ""
     except ValueError as problem:
         return SyncedFile(path, None), f"{source} is not copied into the VM: {problem}."
+
+
+def behind_allowed(path: str, settings: Settings) -> str:
+    """The file to read for an agent's setting: in overlay mode it may be behind a link into one of `config_links`."""
+    if settings.config != OVERLAY or not os.path.islink(path):
+        return path
+    real = os.path.realpath(path)
+    return real if any(is_below(real, os.path.realpath(root)) for root in settings.config_links) else path

@@ -19,6 +19,8 @@ from agentvm.errors import Error
 _GENERATION = "generation"
 _SHIMS = ".shims"
 """Beside the prefixes, since shims are of all of them; no prefix begins like that."""
+CERTIFICATES, COPIES = KINDS = ("certificates", "copies")
+"""What is noted of an instance: the host's certificates and copies of agents' settings that it has."""
 
 
 class SessionRecord(NamedTuple):
@@ -169,15 +171,15 @@ class State:
         except (OSError, ValueError):
             return 0
 
-    def remember_certificates(self, name: str, mark: str) -> None:
-        """Note which of the host's certificates an instance has, so that a warm run need not ask it."""
+    def remember(self, name: str, kind: str, mark: str) -> None:
+        """Note what of the host's an instance has, so that a warm run need not ask it; `kind` is one of `KINDS`."""
         make_private_directory(self.directory)
-        write_atomically(self._certificates(name), mark.encode())
+        write_atomically(self._note(name, kind), mark.encode())
 
-    def certificates(self, name: str) -> str:
+    def remembered(self, name: str, kind: str) -> str:
         """The mark that was noted last; empty when none was."""
         try:
-            with open(self._certificates(name), "rb") as file:
+            with open(self._note(name, kind), "rb") as file:
                 return file.read(200).decode(errors="replace")
         except OSError:
             return ""
@@ -212,7 +214,7 @@ class State:
 
     def forget(self, name: str) -> None:
         """Remove the lock files and notes of a deleted instance, by one who holds both locks."""
-        for kind in ("certificates", "use", "change"):
+        for kind in (*KINDS, "use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
 
     def tidy(self, is_there: Callable[[str], bool]) -> None:
@@ -231,8 +233,8 @@ class State:
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self.directory, self._waiting)
 
-    def _certificates(self, name: str) -> str:
-        return os.path.join(self.directory, f"{name}.certificates")
+    def _note(self, name: str, kind: str) -> str:
+        return os.path.join(self.directory, f"{name}.{kind}")
 
     def _files(self) -> list[str]:
         try:

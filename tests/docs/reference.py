@@ -48,13 +48,15 @@ yes no on off`; sizes are like `8GiB`. `agentvm settings` shows what holds, and 
 """
 
 _LISTS = """\
-Two lists are in the file alone. `pass_env` names variables of the host that every program in a VM gets besides those that
+Three lists are in the file alone. `pass_env` names variables of the host that every program in a VM gets besides those that
 agentvm passes by itself; a `*` at the end stands for the rest of a name. Each `[[mounts]]` is a directory of the host that
 every VM has under its own name, read-only unless `mode` is `"rw"`. A directory that holds your home, your ssh keys, the
-system or what agentvm keeps for itself is refused, and so is a link.
+system or what agentvm keeps for itself is refused, and so is a link. `config_links` names directories that links in the
+agents' directories may lead to when these are copied; [sharing](sharing.md) tells why.
 
 ```toml
 pass_env = ["NPM_TOKEN", "AWS_*"]
+config_links = ["~/dotfiles"]
 
 [[mounts]]
 path = "~/data"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.docs.named import collect, missing
+from tests.docs.named import ROOT, collect, missing
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "situations.md"
 LEAST = 30
 

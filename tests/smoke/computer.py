@@ -156,6 +156,18 @@ def program() -> list[str]:
     return [archive] if archive else [sys.executable, "-m", "agentvm"]
 
 
+def expected_mount_type(computer: Computer) -> str:
+    """virtiofs where Lima finds a virtiofsd, for this home or the whole system. QEMU's old one needs root and is none."""
+    places = (computer.home / ".local/share/qemu/vhost-user", Path("/usr/share/qemu/vhost-user"))
+    found = [json.loads(path.read_text())["binary"] for place in places for path in place.glob("*virtiofsd*.json")]
+    usable = [binary for binary in found if shutil.which(binary) and _succeeds(binary, "--version")]
+    return "virtiofs" if usable or sys.platform == "darwin" else "9p"
+
+
+def _succeeds(*words: str) -> bool:
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
 def make_computer() -> Computer:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     prefix = os.environ.get(KEPT_PREFIX) or os.environ[RUN] + worker

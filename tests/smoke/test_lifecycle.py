@@ -6,21 +6,18 @@ stages use the same project's VM. Seven boots.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.smoke.computer import KEPT_PREFIX, Computer, program
+from tests.smoke.computer import KEPT_PREFIX, Computer, expected_mount_type, program
 from tests.smoke.terminal import SIZE, terminal
 from tests.tables import Record
 
@@ -102,7 +99,7 @@ def test_the_project_is_shared_at_its_own_path_by_virtiofs(computer: Computer, p
     inside.mkdir()
     assert computer.shell(inside, "pwd; echo hello >from-guest") == str(inside)
     assert (inside / "from-guest").read_text() == "hello\n"
-    assert _mount_type(computer, project) == _expected_mount_type(computer)
+    assert _mount_type(computer, project) == expected_mount_type(computer)
 
 
 def test_gitconfig_is_synced_changed_and_removed(computer: Computer, project: Path) -> None:
@@ -233,7 +230,7 @@ def test_a_new_project_has_the_change_at_a_path_with_quotes_by_9p(computer: Comp
     path = other.project("it's a second one & more")
     assert other.shell(path, "pwd; cat /etc/change; echo hello >from-guest").split("\n") == [str(path), "changed"]
     assert (path / "from-guest").read_text() == "hello\n"
-    assert _mount_type(other, path) == _expected_mount_type(other)
+    assert _mount_type(other, path) == expected_mount_type(other)
 
 
 # --- The end -----------------------------------------------------------------------------------------------------------
@@ -278,18 +275,6 @@ def _write_spy(path: Path, log: Path) -> None:
 
 def _mount_type(computer: Computer, project: Path) -> str:
     return computer.shell(project, 'findmnt -n -o FSTYPE --target "$PWD"')
-
-
-def _expected_mount_type(computer: Computer) -> str:
-    """virtiofs where Lima finds a virtiofsd, for this home or the whole system. QEMU's old one needs root and is none."""
-    places = (computer.home / ".local/share/qemu/vhost-user", Path("/usr/share/qemu/vhost-user"))
-    found = [json.loads(path.read_text())["binary"] for place in places for path in place.glob("*virtiofsd*.json")]
-    usable = [binary for binary in found if shutil.which(binary) and _succeeds(binary, "--version")]
-    return "virtiofs" if usable or sys.platform == "darwin" else "9p"
-
-
-def _succeeds(*words: str) -> bool:
-    return subprocess.run(words, check=False, capture_output=True).returncode == 0
 
 
 def _user_without_virtiofs(computer: Computer) -> Computer:

@@ -6,6 +6,7 @@ import pytest
 
 from agentvm.codex import Codex, read_codex
 from agentvm.model import Host
+from agentvm.settings import read_settings
 
 PROVIDER = '[model_providers.acme]\nenv_key = "ACME_API_KEY"\n'
 
@@ -18,7 +19,8 @@ def directory(home: Path) -> Path:
 
 
 def read(host: Host, *arguments: str, **environment: str) -> Codex:
-    return read_codex(host._replace(environment=environment), arguments)
+    changed = host._replace(environment=environment)
+    return read_codex(changed, read_settings(changed), arguments)
 
 
 def test_nothing_is_configured(host: Host) -> None:
@@ -61,3 +63,23 @@ def test_a_file_that_can_not_be_read_is_one_notice_that_names_it(host: Host, dir
     (directory / "config.toml").write_bytes(content)
     (notice,) = read(host).notices
     assert notice.startswith(f"{directory}/config.toml can't be read: ")
+
+
+@pytest.mark.parametrize("mode", ["shared", "overlay"])
+def test_a_link_into_a_directory_that_the_user_named_counts_where_it_is_copied(
+    host: Host, home: Path, directory: Path, mode: str
+) -> None:
+    (home / "dotfiles").mkdir()
+    (home / "dotfiles/config.toml").write_text(PROVIDER)
+    (directory / "config.toml").symlink_to(home / "dotfiles/config.toml")
+    config = home / ".config/agentvm/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('config_links = ["~/dotfiles"]\n')
+    assert read(host, AGENTVM_CONFIG=mode).variables == (("ACME_API_KEY",) if mode == "overlay" else ())
+    config.write_text("")
+    assert read(host, AGENTVM_CONFIG=mode).variables == ()
+
+
+def test_with_copies_only_the_guest_knows_whether_it_is_logged_in(host: Host) -> None:
+    assert read(host, AGENTVM_CONFIG="overlay", OPENAI_API_KEY="sk").notices == ()
+    assert read(host, OPENAI_API_KEY="sk").notices

@@ -84,4 +84,4 @@ def test_variables_that_the_configuration_names(
 ) -> None:
     (home / ".config/opencode").mkdir(parents=True)
     (home / ".config/opencode" / name).write_text(text)
-    assert opencode_variables(host) == names
+    assert opencode_variables(host, read_settings(host)) == names

@@ -39,7 +39,7 @@ LAYERS = (
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
     ("settings", "hosttree", "untrusted"),
     ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan", "listeners"),
-    ("session", "claude", "codex", "opencode", "hostprograms"),
+    ("session", "claude", "codex", "copies", "opencode", "hostprograms"),
     ("home",),
     ("lima/*", "fake", "context"),
     ("sshfile",),

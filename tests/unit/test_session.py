@@ -28,7 +28,7 @@ from agentvm.session import (
     build_update,
     signal_script,
 )
-from agentvm.sharing import Link, Sharing, SyncedFile
+from agentvm.sharing import Link, Own, Sharing, SyncedFile
 
 SHELLS = {"dash": (), "bash": ("--posix",), "busybox": ("sh",)}
 FOUND = {name: (path, *words) for name, words in SHELLS.items() if (path := shutil.which(name))}
@@ -301,6 +301,36 @@ def test_an_own_directory_is_moved_aside_and_kept(guest: Guest, shared: Path) ->
     aside = next(guest.home.glob(".claude.guest-*"))
     assert (aside / "mine").read_text() == "mine"
     assert os.fsencode(aside) in done.stderr
+
+
+def test_a_directory_of_the_guests_own_and_back(guest: Guest, shared: Path) -> None:
+    """Another AGENTVM_CONFIG is another link: what each had is there again."""
+    (shared / ".claude").mkdir()
+    (shared / ".claude/host").touch()
+    own, isolated = (script(shared, own=(Own(f"{mode}/claude", ".claude"),)) for mode in ("overlay", "isolated"))
+    place = guest.home / ".local/state/agentvm"
+    for text, leads in (
+        (own, "overlay/claude"),
+        (isolated, "isolated/claude"),
+        (claude(shared), ""),
+        (own, "overlay/claude"),
+    ):
+        assert guest.run(text).stderr == b""
+        assert (guest.home / ".claude").samefile(place / leads if leads else shared / ".claude")
+        (guest.home / ".claude" / (leads or "shared").replace("/", "-")).touch()
+    assert [path.name for path in (place / "overlay/claude").iterdir()] == ["overlay-claude"]
+    assert (place / "overlay/claude").stat().st_mode & 0o077 == 0
+
+
+def test_sessions_are_linked_into_the_guests_own_directory(guest: Guest, shared: Path) -> None:
+    own = (Own("overlay/claude", ".claude"),)
+    link = Link(f"{shared}/projects", ".local/state/agentvm/overlay/claude/projects")
+    (shared / "projects").mkdir()
+    text = script(shared, ("sh", "-c", "echo x >~/.claude/projects/1.jsonl"), own=own, links=(link,))
+    assert guest.run(text).stderr == b""
+    assert (shared / "projects/1.jsonl").read_text() == "x\n"
+    guest.run(script(shared, own=own, unlinked=(link,)))
+    assert list((guest.home / ".claude").iterdir()) == []
 
 
 def test_two_sessions_at_once_make_one_link(guest: Guest, shared: Path) -> None:

@@ -205,6 +205,11 @@ def test_extra_mounts(host: Host, config: Path) -> None:
         ("[[mounts]]\npath = '/srv/x'\n[[mounts]]\npath = '/srv/./x/'", ["entry 2", "twice"]),
         ("pass_env = 'FOO'", ["pass_env must be a list"]),
         ("pass_env = {FOO = true}", ["pass_env must be a list"]),
+        ("config_links = '~/dotfiles'", ["config_links must be a list"]),
+        ("config_links = [1]", ["config_links: 1", "no path"]),
+        ("config_links = ['dotfiles']", ["config_links: 'dotfiles'", "no path"]),
+        ("config_links = ['~']", ["config_links: '~'", "no path"]),
+        ('config_links = ["/a\\nb"]', ["config_links:", "no path"]),
         *(
             (f"pass_env = ['OK', {name}]", [f"pass_env: {name}", "name of a variable"])
             for name in (
@@ -241,6 +246,26 @@ def test_a_bad_list_is_named(host: Host, config: Path, content: str, parts: list
 def test_variables_to_pass(host: Host, config: Path) -> None:
     config.write_text("pass_env = ['NPM_TOKEN', 'AWS_*', '_x', 'npm_config_registry', 'L*']\n")
     assert read(host).pass_env == ("NPM_TOKEN", "AWS_*", "_x", "npm_config_registry", "L*")
+
+
+def test_directories_that_links_may_lead_to(host: Host, config: Path) -> None:
+    assert read(host).config_links == ()
+    config.write_text("config_links = ['~/dotfiles', '/srv//dotfiles/', '~/a/../b']\n")
+    assert read(host).config_links == (f"{host.home}/dotfiles", "/srv/dotfiles", f"{host.home}/b")
+
+
+@pytest.mark.parametrize("mode", ["shared", "overlay", "isolated"])
+def test_modes_of_sharing(host: Host, config: Path, mode: str) -> None:
+    assert read(host).config == "shared"
+    assert read(host, AGENTVM_CONFIG=mode).config == mode
+    config.write_text(f"config = '{mode}'\n")
+    assert read(host).config == mode
+
+
+@pytest.mark.parametrize("mode", ["Shared", "ro", "1", "overlay "])
+def test_what_is_no_mode(host: Host, mode: str) -> None:
+    with pytest.raises(UsageError, match="there are shared, overlay and isolated"):
+        read(host, AGENTVM_CONFIG=mode)
 
 
 @pytest.mark.parametrize("writable", [True, False])

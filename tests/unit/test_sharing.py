@@ -207,3 +207,86 @@ def test_a_directory_within_one_of_another_mode_keeps_its_own(
     mounts = plan(host).mounts
     assert Mount(str(inner), str(inner), writable) in mounts
     assert Mount(f"{home}/data", f"{home}/data", not writable) in mounts
+
+
+# --- AGENTVM_CONFIG ----------------------------------------------------------------------------------------------------
+
+WRITABLE = {
+    "shared": {".claude", ".codex", ".config/opencode", LOGIN},
+    "overlay": {
+        *(f".claude/{name}" for name in ("projects", "plans", "tasks")),
+        *(f".codex/{name}" for name in ("sessions", "archived_sessions")),
+        LOGIN,
+    },
+    "isolated": set(),
+}
+
+
+@pytest.mark.parametrize("mode", WRITABLE)
+def test_what_of_the_agents_is_mounted_by_mode(host: Host, mode: str) -> None:
+    sharing = plan(host, AGENTVM_CONFIG=mode)
+    of_agents = [mount for mount in sharing.mounts if mount.location not in (PROJECT.root, f"{host.home}/.config/gh")]
+    assert {mount.location for mount in of_agents} == {f"{host.home}/{path}" for path in WRITABLE[mode]}
+    assert all(mount.writable for mount in of_agents)
+    assert sharing.notices == ()
+
+
+@pytest.mark.parametrize("mode", WRITABLE)
+def test_where_the_agents_directories_are_in_the_guest(host: Host, mode: str) -> None:
+    sharing = plan(host, AGENTVM_CONFIG=mode)
+    linked = {link.path for link in sharing.links} | {own.path for own in sharing.own}
+    assert {".claude", ".codex", ".config/opencode"} <= linked
+    assert [own.place for own in sharing.own] == [
+        f"{mode}/{agent}" for agent in ("claude", "codex", "opencode") if mode != "shared"
+    ]
+
+
+def test_sessions_in_overlay_mode_are_linked_into_the_guests_own_directory(host: Host) -> None:
+    sharing = plan(host, AGENTVM_CONFIG="overlay")
+    points = {mount.point for mount in sharing.mounts}
+    linked = {link.path: link.target for link in sharing.links}
+    place = ".local/state/agentvm/overlay"
+    assert linked[f"{place}/claude/projects"] == "/mnt/agentvm/config/claude/projects"
+    assert linked[f"{place}/codex/sessions"] == "/mnt/agentvm/config/codex/sessions"
+    assert {target for path, target in linked.items() if path.startswith(place)} <= points
+
+
+def test_the_login_of_opencode_by_mode(host: Host, home: Path) -> None:
+    (home / LOGIN).mkdir(parents=True)
+    (home / LOGIN / "auth.json").touch()
+    link = Link(f"{home}/{LOGIN}/auth.json", ".local/share/opencode/auth.json")
+    assert link in plan(host).links
+    assert link in plan(host, AGENTVM_CONFIG="overlay").links
+    assert link in plan(host, AGENTVM_CONFIG="isolated").unlinked
+
+
+def test_a_link_that_a_vm_planted_in_the_place_of_sessions_is_not_mounted(host: Host, home: Path) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/projects").symlink_to(home / ".ssh")
+    sharing = plan(host, AGENTVM_CONFIG="overlay")
+    assert not [mount for mount in sharing.mounts if mount.location.endswith(("projects", ".ssh"))]
+    assert ".local/state/agentvm/overlay/claude/projects" in {link.path for link in sharing.unlinked}
+    assert sharing.notices == (
+        f"{home}/.claude/projects is a link, which a VM could have made, so what is in it stays outside",
+    )
+
+
+@pytest.mark.parametrize("project", [".claude", ".claude/skills/x", "dotfiles", "dotfiles/claude"])
+def test_a_project_that_takes_back_the_promise_of_overlay_mode_is_told(host: Host, home: Path, project: str) -> None:
+    (home / project).mkdir(parents=True)
+    config = home / ".config/agentvm/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("config_links = ['~/dotfiles']\n")
+    (notice,) = plan(host, Project(f"{home}/{project}"), AGENTVM_CONFIG="overlay").notices
+    assert notice.startswith("AGENTVM_CONFIG=overlay can't keep ")
+    assert plan(host, Project(f"{home}/{project}")).notices == ()
+
+
+def test_a_mount_of_the_users_that_takes_it_back_is_told(host: Host, home: Path) -> None:
+    (home / "dotfiles").mkdir()
+    (home / ".claude").symlink_to("dotfiles")
+    config = home / ".config/agentvm/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[[mounts]]\npath = '~/dotfiles'\nmode = 'rw'\n")
+    (notice,) = plan(host, AGENTVM_CONFIG="overlay").notices
+    assert notice == f"AGENTVM_CONFIG=overlay can't keep {home}/dotfiles from this VM: it can write to {home}/dotfiles"

@@ -16,7 +16,7 @@ import pytest
 
 import agentvm
 from agentvm.errors import Error
-from agentvm.state import Rehearsal, State, make_private_directory, remove_file, write_atomically
+from agentvm.state import CERTIFICATES, Rehearsal, State, make_private_directory, remove_file, write_atomically
 
 SOURCES = str(Path(agentvm.__file__).parents[1])
 NAME = "agentvm-web-12345678"
@@ -24,7 +24,7 @@ NAME = "agentvm-web-12345678"
 HOLD = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from agentvm.state import State
+from agentvm.state import CERTIFICATES, State
 state = State(sys.argv[2], lambda text: print("waiting:", text, flush=True))
 with getattr(state, sys.argv[3])(*sys.argv[4:]):
     print("held", flush=True)
@@ -308,7 +308,7 @@ def test_a_session_removes_what_killed_ones_left(state: State, hold: Hold, tmp_p
 def test_tidying_forgets_what_is_gone_and_nobody_holds(state: State, hold: Hold, tmp_path: Path) -> None:
     for name in ("p-there", "p-gone", "p-used", "p-changed"):
         with state.change(name, "making it"), state.use(name, "codex"):
-            state.remember_certificates(name, "mark")
+            state.remember(name, CERTIFICATES, "mark")
     used, changed = holding(hold("use", "p-used", "codex")), holding(hold("change", "p-changed", "making it"))
     state.rehearsal().tidy(lambda name: False)
     state.tidy(lambda name: name == "p-there")

@@ -16,6 +16,7 @@ from agentvm.instances import ask
 from agentvm.model import Command, Finding, Instance, Status
 from agentvm.project import Project
 from agentvm.session import EVAL, Attachment, Program, build_script
+from agentvm.settings import ISOLATED, OVERLAY, SHARED
 from agentvm.sharing import CLAUDE as CLAUDE_DIRECTORY
 from agentvm.sharing import CODEX as CODEX_DIRECTORY
 from agentvm.sharing import OPENCODE as OPENCODE_DIRECTORY
@@ -35,6 +36,11 @@ _SHARED = {
     CLAUDE.name: (CLAUDE_DIRECTORY, "and of ~/.claude.json what concerns this project, as a copy"),
     CODEX.name: (CODEX_DIRECTORY, "but its databases, which each VM has for itself"),
     "opencode": (OPENCODE_DIRECTORY, "and its login, but not its database"),
+}
+_COPIED = {
+    CLAUDE.name: "its sessions and plans are shared, its login is not",
+    CODEX.name: "its sessions are shared, and so is a key, but no other login",
+    "opencode": "its login is shared, its sessions are not",
 }
 _PROBE = """\
 command -v {name} >/dev/null || {{ echo absent; exit 0; }}
@@ -84,9 +90,8 @@ def _running(context: Context, project: Project) -> Instance | None:
 
 def _findings(context: Context, project: Project, instance: Instance | None, agent: Agent) -> tuple[Finding, ...]:
     files = tuple(_files(context, project, agent))
-    path, beside = _SHARED[agent.name]
-    shared = Finding("ok", agent.name, f"shares {config_directory(context.host, path)}, {beside}")
-    programs, notices = _programs(agent, project, files)
+    shared = Finding("ok", agent.name, _shares(context, agent))
+    programs, notices = _programs(agent, project, files, context.settings.config == SHARED)
     said = tuple(Finding("warning", agent.name, notice) for notice in notices)
     if instance is None:
         return (shared, *said)
@@ -112,6 +117,16 @@ def _findings(context: Context, project: Project, instance: Instance | None, age
         ),
         *_addresses(context, agent, files),
     )
+
+
+def _shares(context: Context, agent: Agent) -> str:
+    path, beside = _SHARED[agent.name]
+    directory = config_directory(context.host, path)
+    if context.settings.config == ISOLATED:
+        return "shares nothing (AGENTVM_CONFIG=isolated)"
+    if context.settings.config == OVERLAY:
+        return f"has copies of its settings in {directory}; {_COPIED[agent.name]} (AGENTVM_CONFIG=overlay)"
+    return f"shares {directory}, {beside}"
 
 
 # --- In the guest ------------------------------------------------------------------------------------------------------
@@ -190,20 +205,27 @@ def _files(context: Context, project: Project, agent: Agent) -> list[_File]:
         own = config_directory(context.host, OPENCODE_DIRECTORY)
         found = [_File(path, path) for path in (os.path.join(own, name) for name in names)]
     places = ((name, os.path.join(project.root, name)) for name in names)
+    if context.settings.config == ISOLATED:
+        found = []
     # A link that was there before is the user's own, as far as anybody can tell, and is passed over in silence.
     return found + [
         _File(name, path, writable=(project.root,)) for name, path in places if os.path.realpath(path) == path
     ]
 
 
-def _programs(agent: Agent, project: Project, files: tuple[_File, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What they name, with where; and what can't be read."""
+def _programs(
+    agent: Agent, project: Project, files: tuple[_File, ...], shared: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What they name, with where; and what can't be read. A link in what is not shared is told where it is copied."""
     programs: dict[str, str] = {}
     notices: list[str] = []
     for file in files:
         content, problem = _read(file)
         if not file.follow and os.path.islink(file.path):
-            notices.append(f"{file.name} is a link, and leads nowhere in the VM unless `[[mounts]]` shares its target")
+            if shared:
+                notices.append(
+                    f"{file.name} is a link, and leads nowhere in the VM unless `[[mounts]]` shares its target"
+                )
         elif problem:
             notices.append(problem)
         elif content is not None:

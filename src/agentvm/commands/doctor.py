@@ -9,12 +9,15 @@ from agentvm.agents import AGENTS
 from agentvm.commands.agents import agent_findings
 from agentvm.commands.arguments import parse
 from agentvm.commands.preferences import show_values
+from agentvm.commands.status import CONFIG_WORDS
 from agentvm.commands.target import current_project, project_spec
 from agentvm.commands.words import table
 from agentvm.context import Context
+from agentvm.copies import read_copies
 from agentvm.errors import Error
 from agentvm.model import Finding, Status
 from agentvm.plan import newest_golden
+from agentvm.settings import OVERLAY
 from agentvm.sharing import plan_sharing
 
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
@@ -23,7 +26,7 @@ _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
 def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     """Exit status 1 when something is broken, 0 else; warnings are no failure."""
     options = parse("doctor", arguments)
-    findings = (*context.backend.check(), _manifest(context), *_instances(context), _project(context))
+    findings = (*context.backend.check(), _manifest(context), *_instances(context), *_project(context))
     findings += (*_path(context), *_shims(context), *agent_findings(context))
     if options.json:
         context.console.product(json.dumps({"schema": 1, "findings": [f._asdict() for f in findings]}, indent=2))
@@ -63,14 +66,22 @@ def _instances(context: Context) -> tuple[Finding, ...]:
     return (base, *(Finding("warning", i.name, f"is broken: {i.detail}", "the next run mends it") for i in broken))
 
 
-def _project(context: Context) -> Finding:
+def _project(context: Context) -> tuple[Finding, ...]:
     try:
         project = current_project(context)
-        spec = project_spec(context, project, plan_sharing(context.host, context.settings, project))
+        sharing = plan_sharing(context.host, context.settings, project)
+        copies = read_copies(context.host, context.settings, contents=False)
+        spec = project_spec(context, project, sharing)
         context.backend.validate(spec)
     except Error as problem:
-        return Finding("warning", "project", problem.message, problem.hint)
-    return Finding("ok", "project", f"{project.root} -> {spec.name}")
+        return (Finding("warning", "project", problem.message, problem.hint),)
+    found = Finding("ok", "project", f"{project.root} -> {spec.name}")
+    said = (*sharing.notices, *copies.notices) if context.settings.config == OVERLAY else ()
+    return (
+        found,
+        Finding("ok", "config", CONFIG_WORDS[context.settings.config]),
+        *(Finding("warning", "config", text) for text in said),
+    )
 
 
 def _path(context: Context) -> tuple[Finding, ...]:

@@ -35,7 +35,8 @@ def _values(context: Context) -> list[tuple[str, str, str]]:
     rows = [(s.variable, _value(context, s), settings.sources[s.name]) for s in SETTINGS]
     mounts = ((f"{mount.path}{'' if mount.writable else ' (read-only)'}") for mount in settings.mounts)
     rows += [("mounts", mount, config) for mount in mounts]
-    return rows + [("pass_env", name, config) for name in settings.pass_env]
+    rows += [("pass_env", name, config) for name in settings.pass_env]
+    return rows + [("config_links", path, config) for path in settings.config_links]
 
 
 def _value(context: Context, setting: Setting) -> str:
@@ -68,6 +69,7 @@ def _facts(context: Context) -> dict[str, Any]:
         "settings": [_fact(context, setting) for setting in SETTINGS],
         "mounts": [mount._asdict() for mount in context.settings.mounts],
         "pass_env": list(context.settings.pass_env),
+        "config_links": list(context.settings.config_links),
     }
 
 

@@ -9,11 +9,12 @@ from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
-from agentvm.instances import bring, in_use, install_certificates
+from agentvm.instances import bring, bring_copies, in_use, install_certificates
 from agentvm.launch import Launch
 from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
+from agentvm.settings import ISOLATED
 
 _LOST = 255
 """What ssh returns when the connection was lost; a program may return it too."""
@@ -47,7 +48,8 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
     project = current_project(context)
     attachment = _attachment(context)
     wanted = Wanted(name, arguments, attachment.terminal, yolo)
-    if name in ("", OPENCODE.name) and not context.dry_run and (told := share_login(context.host)):
+    shares = context.settings.config != ISOLATED and not context.dry_run
+    if name in ("", OPENCODE.name) and shares and (told := share_login(context.host)):
         context.console.say(told)
     home = gather(context.host, context.settings, project, context.backend.gateway, wanted)
     spec = project_spec(context, project, home.sharing)
@@ -59,6 +61,7 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
     with in_use(context, spec, what) as actual:
         _tell(context, actual, home)
         install_certificates(context, actual, home.certificates)
+        bring_copies(context, actual, home.copies)
         session = Session(
             script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
         )

@@ -37,6 +37,7 @@ SCHEMAS = (
             ("newest_generation", "number of the newest snapshot"),
             ("older_than_base", "true or false"),
             ("pending_change", "true when the next run changes mounts or resources"),
+            ("config", "what the VM has of the agents' directories: shared, overlay or isolated"),
             ("mounts", "a list"),
             ("agents", "versions by name, as the running VM tells them"),
             ("sessions", "a list"),
@@ -107,6 +108,7 @@ SCHEMAS = (
             ("settings", "a list"),
             ("mounts", "a list"),
             ("pass_env", "a list of names, and of beginnings of names with * behind them"),
+            ("config_links", "a list of directories that links in the agents' directories may lead to"),
         ),
     ),
     Schema(

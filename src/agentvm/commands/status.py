@@ -14,10 +14,16 @@ from agentvm.instances import ask
 from agentvm.model import Command, Instance, InstanceSpec, Status
 from agentvm.plan import check_ours
 from agentvm.quoting import quote
-from agentvm.sharing import plan_sharing
+from agentvm.settings import ISOLATED, OVERLAY, SHARED
+from agentvm.sharing import SESSIONS_POINT, plan_sharing
 
 _PATIENCE = 10.0
 """Seconds for the guest to tell what is installed in it."""
+CONFIG_WORDS = {
+    SHARED: f"{SHARED}: the agents' directories, writable",
+    OVERLAY: f"{OVERLAY}: the agents' settings are copies, their sessions are shared",
+    ISOLATED: f"{ISOLATED}: the agents have nothing of this computer's",
+}
 # The version was noted when the agent was proved to run; one that came with the base is asked.
 _VERSION = f"""\
 PATH=$HOME/{NPM_PREFIX}/bin:$HOME/.local/bin:$PATH
@@ -54,6 +60,7 @@ def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> d
         "newest_generation": newest or None,
         "older_than_base": bool(spec and spec.generation < newest),
         "pending_change": bool(spec and spec._replace(generation=wanted.generation) != wanted),
+        "config": context.settings.config,
         "mounts": [mount._asdict() for mount in (spec or wanted).mounts],
         "agents": _versions(context, actual) if actual and actual.status is Status.RUNNING else None,
         "sessions": [record._asdict() for record in context.state.sessions(wanted.name)],
@@ -74,10 +81,16 @@ def _show(facts: dict[str, Any]) -> str:
     rows = [("project", facts["project"]), ("instance", facts["instance"]), ("status", _status_words(facts))]
     if facts["generation"] is not None:
         rows.append(("base", _base_words(facts)))
-    rows += [("shared", mount["point"] + ("" if mount["writable"] else " (read-only)")) for mount in facts["mounts"]]
+    rows.append(("config", CONFIG_WORDS[facts["config"]]))
+    rows += [("shared", _mount_words(mount)) for mount in facts["mounts"]]
     rows += [("agent", f"{name} {version}".rstrip()) for name, version in (facts["agents"] or {}).items()]
     rows += [("session", f"{record['what']} (process {record['pid']})") for record in facts["sessions"]]
     return table(rows)
+
+
+def _mount_words(mount: dict[str, Any]) -> str:
+    place = mount["location"] if mount["point"].startswith(SESSIONS_POINT) else mount["point"]
+    return f"{place}{'' if mount['writable'] else ' (read-only)'}"
 
 
 def _status_words(facts: dict[str, Any]) -> str:

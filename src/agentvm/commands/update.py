@@ -8,7 +8,7 @@ from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
-from agentvm.instances import base_spec, carry_out, in_use, install_certificates
+from agentvm.instances import base_spec, bring_copies, carry_out, in_use, install_certificates
 from agentvm.model import Command
 from agentvm.plan import newest_golden, plan_base_shell
 from agentvm.session import EVAL, build_update
@@ -35,6 +35,7 @@ def _update_project(context: Context, names: tuple[str, ...]) -> int:
         return 0
     with in_use(context, spec, "update") as actual:
         install_certificates(context, actual, home.certificates)
+        bring_copies(context, actual, home.copies)
         return _carry_out(context, spec.name, names, _script(context, home, names))
 
 
