@@ -83,7 +83,7 @@ def test_twenty_sessions_on_one_vm(ready: World, record: Record) -> None:
 def test_what_would_end_sessions_of_a_project_is_refused_and_names_them(ready: World, record: Record) -> None:
     sessions = [ready.hold(), ready.hold()]
     named = [f"sh (process {session.pid})" for session in sessions]
-    refused = (
+    refused: tuple[tuple[tuple[str, ...], dict[str, str], str], ...] = (
         (("rm",), {}, "removing it has to wait"),
         (("stop", ready.instance()), {}, "stopping it has to wait"),
         (("shell", "--", "true"), {"AGENTVM_MOUNT_SSH": "1"}, f"newly shared: {ready.home}/.ssh"),

@@ -22,32 +22,45 @@ WORK = Mount("/w/web", "/w/web", True)
 
 
 @pytest.mark.parametrize(
-    "path", ["/w/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{a}", "/#", "/*"]
+    "path",
+    ["/w/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{{a}}", "/#", "/*", '/"', "/\\", "/\n"],
 )
 def test_paths_that_lima_carries(path: str) -> None:
-    check_mount(Mount(path, path, True))
+    check_mount(Mount(path, path, True), "9p")
+
+
+@pytest.mark.parametrize("side", ["location", "point"])
+def test_a_name_that_is_not_utf_8_is_refused(side: str) -> None:
+    mount = WORK._replace(location="/a\udcff") if side == "location" else WORK._replace(point="/a\udcff")
+    with pytest.raises(UsageError, match="not UTF-8") as caught:
+        check_mount(mount, "virtiofs")
+    assert repr("/a\udcff") in caught.value.message
+    assert caught.value.hint.startswith("Rename the directory")
+
+
+def test_a_comma_is_refused_where_qemu_would_take_it_for_an_option() -> None:
+    """`/a,path=/etc` would share /etc."""
+    check_mount(Mount("/a,b", "/a,b", True), "virtiofs")
+    check_mount(Mount("/a", "/a,b", True), "9p")
+    with pytest.raises(UsageError, match="behind a comma for another option") as caught:
+        check_mount(Mount("/a,b", "/a", True), "9p")
+    assert caught.value.hint.startswith("Rename the directory")
 
 
 @pytest.mark.parametrize(
-    ("path", "what"),
+    ("location", "written"),
     [
-        ("/a,b", "a comma"),
-        ('/a"b', "a double quote"),
-        ("/a\\b", "a backslash"),
-        ("/a\nb", r"'\n'"),
-        ("/a\x7fb", r"'\x7f'"),
-        ("/a{{.Home}}", "'{{'"),
-        ("/a}}", "'}}'"),
-        ("/a\udcff", "not UTF-8"),
+        ("/it's ü b", "/it's ü b"),
+        ('/a"b', "/a{{printf `%c` 34}}b"),
+        ("/a\\nb", "/a{{printf `%c` 92}}nb"),
+        ("/{{.Home}}", "/" + 2 * "{{printf `%c` 123}}" + ".Home" + 2 * "{{printf `%c` 125}}"),
+        ("/a\nb", "/a{{printf `%c` 10}}b"),
+        ("/a\u2028b", "/a{{printf `%c` 8232}}b"),
     ],
 )
-@pytest.mark.parametrize("side", ["location", "point"])
-def test_paths_that_lima_can_not_carry(path: str, what: str, side: str) -> None:
-    mount = WORK._replace(location=path) if side == "location" else WORK._replace(point=path)
-    with pytest.raises(UsageError, match=re.escape(what)) as caught:
-        check_mount(mount)
-    assert repr(path) in caught.value.message
-    assert caught.value.hint.startswith("Rename the directory")
+def test_what_a_location_can_not_say_as_it_is(location: str, written: str) -> None:
+    (entry,) = json.loads(edit_expression((Mount(location, "/x", True),), Resources(), "").removeprefix(".mounts = "))
+    assert entry["location"] == written
 
 
 @pytest.mark.parametrize("point", ["/w/web", "/home/x/.claude", "/a-b_c.d/0"])

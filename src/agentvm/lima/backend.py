@@ -29,6 +29,8 @@ _LONGEST_NAME = 59
 """The guest's host name is "lima-" and the name, and Linux takes 64."""
 _BLIP = 60.0
 """Seconds that a starting instance may look broken."""
+_FOREIGN_MOUNT = 2
+"""The status of the script that places mounts when there is one too many."""
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
 """What ssh itself gets of the environment."""
 
@@ -56,8 +58,9 @@ class Lima:
                 f"The name {spec.name} is too long for Lima in {self._home}: {len(spec.name)} of {limit} characters.",
                 "Shorten AGENTVM_INSTANCE_PREFIX, or the path in LIMA_HOME.",
             )
+        kind = self._mount_type() if spec.mounts else ""
         for mount in spec.mounts:
-            check_mount(mount)
+            check_mount(mount, kind)
             if is_below(self._home, mount.location):
                 raise UsageError(
                     f"{mount.location} holds Lima's own directory {self._home}.", "Work in another directory."
@@ -249,9 +252,13 @@ class Lima:
         return mount_type(self._host)
 
     def _expression(self, spec: InstanceSpec, resources: Resources) -> str:
-        from agentvm.lima.template import edit_expression
+        from agentvm.lima.template import check_mount, edit_expression
 
-        return edit_expression(spec.mounts, resources, self._mount_type())
+        kind = self._mount_type()
+        for mount in spec.mounts:
+            # Again, since virtiofsd may be gone since the instance was made.
+            check_mount(mount, kind)
+        return edit_expression(spec.mounts, resources, kind)
 
     def _check_mounts(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Refuse mounts that were not asked for: Lima merges `_config/default.yaml` and `override.yaml` at every load."""
@@ -263,13 +270,16 @@ class Lima:
             extra = ", ".join(mount[0] for mount in have if mount not in want) or "fewer directories"
             raise Error(
                 f"Lima would not show {spec.name} what was asked for: {extra}.",
-                f"Look for mounts in {self._home}/_config/default.yaml and override.yaml.",
+                self._configuration_hint(),
             )
         if config.get("mounts") and config.get("mountType") == "reverse-sshfs":
             raise Error(
                 "Lima would mount by reverse-sshfs, which lets a guest read all your files.",
                 "Install the Rust virtiofsd, or use a base template whose guest has 9p.",
             )
+
+    def _configuration_hint(self) -> str:
+        return f"Look for mounts in {self._home}/_config/default.yaml and override.yaml."
 
     def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
@@ -322,16 +332,23 @@ class Lima:
             raise Error(f"{name} runs, but takes no connection by ssh.", f"Lima's log is {directory.log}; try again.")
 
     def _place_mounts(self, spec: InstanceSpec) -> None:
-        """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names."""
+        """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names.
+
+        One that nobody asked for was in Lima's configuration at the moment of the start only: the guest is stopped.
+        """
         from agentvm.lima.mounts import placing_script
 
-        if not spec.mounts:
-            return
         said: list[bytes] = []
         script = placing_script(spec.mounts).encode()
         status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.append)
+        text = b"".join(said).decode(errors="replace").strip()
+        if status == _FOREIGN_MOUNT:
+            self.stop(spec.name)
+            raise Error(
+                f"Lima showed {spec.name} what was not asked for: {text}. It is stopped again.",
+                self._configuration_hint(),
+            )
         if status != 0:
-            text = b"".join(said).decode(errors="replace").strip()
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
 
     def _rescue(self, name: str) -> None:
