@@ -69,12 +69,19 @@ def remove_file(path: str) -> None:
 
 
 @contextmanager
-def hold(path: str) -> Iterator[int]:
-    """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed."""
+def hold(path: str, wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed.
+
+    `wait` is called before somebody else is waited for.
+    """
     make_private_directory(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)

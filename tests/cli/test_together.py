@@ -83,16 +83,15 @@ def test_twenty_sessions_on_one_vm(ready: World, record: Record) -> None:
 def test_what_would_end_sessions_of_a_project_is_refused_and_names_them(ready: World, record: Record) -> None:
     sessions = [ready.hold(), ready.hold()]
     named = [f"sh (process {session.pid})" for session in sessions]
-    refused: tuple[tuple[tuple[str, ...], dict[str, str], str], ...] = (
-        (("rm",), {}, "removing it has to wait"),
-        (("stop", ready.instance()), {}, "stopping it has to wait"),
-        (("shell", "--", "true"), {"AGENTVM_MOUNT_SSH": "1"}, f"newly shared: {ready.home}/.ssh"),
-        (("update",), {"AGENTVM_CPUS": "3"}, "other resources"),
-    )
-    for words, variables, what in refused:
-        said = ready.fails(1, *words, **variables)
-        assert all(name in said for name in named)
+    refused = {
+        "removing it has to wait": ready.fails(1, "rm"),
+        "stopping it has to wait": ready.fails(1, "stop", ready.instance()),
+        f"newly shared: {ready.home}/.ssh": ready.fails(1, "shell", "--", "true", AGENTVM_MOUNT_SSH="1"),
+        "other resources": ready.fails(1, "update", AGENTVM_CPUS="3"),
+    }
+    for what, said in refused.items():
         assert what in said
+        assert all(name in said for name in named)
         assert "--force" in said
     shutil.rmtree(ready.project)
     done = ready.run("prune", directory=ready.home)

@@ -183,7 +183,7 @@ class Lima:
         if self._made is None:
             from agentvm.lima.limactl import Limactl
 
-            self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"))
+            self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"), self._report)
         return self._made
 
     def _directory(self, name: str) -> Directory:
