@@ -138,7 +138,8 @@ def test_the_current_directory(home: str, record: Record) -> None:
 @pytest.mark.quoting
 def test_paths_of_configuration_directories(home: str, record: Record) -> None:
     """Linked by the session script; what it starts only says so."""
-    says = 'mkdir() { command mkdir -p "$HOME/.local/state/agentvm/run"; }\nln() { printf \'%s\\0\' "$2"; }\n'
+    says = "mkdir() { :; }\nln() { printf '%s\\0' \"$2\"; }\n"
+    os.makedirs(f"{home}/.local/state/agentvm/run", exist_ok=True)
 
     def check(paths: list[str]) -> None:
         sharing = NOTHING._replace(links=tuple(Link(path, ".claude") for path in paths))
