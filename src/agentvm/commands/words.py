@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as aligned columns, two spaces apart."""
+    """Rows as aligned columns, two spaces apart. A line break in a cell, as a path may have, makes no row of its own."""
+    rows = [[cell.replace("\n", "\N{REPLACEMENT CHARACTER}") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
