@@ -87,6 +87,11 @@ def test_the_base_shares_nothing() -> None:
     assert "portForwards" not in document
 
 
+def test_the_path_of_a_template_stays_as_it_is() -> None:
+    """Lima's YAML knows no \\u00fc."""
+    assert "/dörfer/t.yaml" in base_document("/dörfer/t.yaml", "").decode()
+
+
 def test_the_base_leaves_the_kind_of_mounts_to_its_template() -> None:
     assert "mountType" not in json.loads(base_document("x", ""))
 

@@ -52,7 +52,7 @@ def base_document(template: str, mount_type: str) -> bytes:
     }
     if mount_type:
         document["mountType"] = mount_type
-    return json.dumps(document).encode()
+    return _text(document).encode()
 
 
 def edit_expression(mounts: tuple[Mount, ...], resources: Resources, mount_type: str) -> str:
@@ -107,5 +107,5 @@ def _template(path: str) -> str:
 
 
 def _text(value: object) -> str:
-    """yq takes JSON for its own flow style; escapes like \\u00e9 it does not, so text stays as it is."""
+    """yq and YAML take JSON for their own flow style; escapes like \\u00e9 they don't, so text stays as it is."""
     return json.dumps(value, ensure_ascii=False)
