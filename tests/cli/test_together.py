@@ -160,7 +160,7 @@ def test_a_second_terminal_says_for_what_it_waits_and_is_interrupted(
         said = waiting.stderr.readline().decode()
         assert f"waiting for another agentvm (process {holder.pid}, updating agents in the base); Ctrl-C" in said
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(10) == 130
+        assert waiting.wait(60) == 130
         assert waiting.stderr.read() == b"agentvm: interrupted\n"
         assert holder.poll() is None
     ready.ok(*words)
@@ -192,7 +192,7 @@ def test_who_waits_to_use_a_vm_says_for_what(ready: World, record: Record) -> No
         process = ready.start("shell", "--", "true")
         assert process.stderr
         assert f"(process {os.getpid()}, stopping it)" in process.stderr.readline().decode()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     record("a run while the VM is stopped", "waits, says for what, goes on")
 
 
