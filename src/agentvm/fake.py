@@ -84,7 +84,7 @@ class Fake:
         if len(spec.name) > _LONGEST_NAME:
             raise UsageError(f"The name {spec.name} is too long.", "Shorten AGENTVM_INSTANCE_PREFIX.")
         for mount in spec.mounts:
-            check_mount(mount, "9p")
+            check_mount(mount, "9p", self._host.platform)
 
     def find(self, name: str) -> Instance | None:
         place = self._place(name)

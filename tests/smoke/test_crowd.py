@@ -56,7 +56,7 @@ class Crowd:
         entries = (f'[[mounts]]\npath = {json.dumps(str(path))}\nmode = "rw"\n' for path in self.shared)
         config.write_text('pass_env = ["VALUE_*"]\n' + "".join(entries))
         self.plain = self.computer.project("plain")
-        self.quoted = self.computer.project('a "second"\n{{.One}}\u2028& it\'s')
+        self.quoted = self.computer.project('a "second"\n{{.One}}& it\'s')
         self.linked = self.computer.project("third, or not" if commas else "third")
         self.link = home / "link"
         self.link.symlink_to(self.linked)

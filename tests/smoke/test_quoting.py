@@ -107,7 +107,7 @@ def test_paths_through_limactl(private: Private, record: Record) -> None:
     queue = iter(mounts)
     while several := tuple(islice(queue, AT_ONCE)):
         for mount in several:
-            check_mount(mount, "virtiofs")
+            check_mount(mount, "virtiofs", "darwin")
         limactl.edit("dummy", edit_expression(several, Resources(), "virtiofs"))
         (entry,) = limactl.entries("dummy")
         assert set(effective_mounts(entry["config"])) ^ set(wanted_mounts(several)) == set()

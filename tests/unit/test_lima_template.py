@@ -26,25 +26,35 @@ WORK = Mount("/w/web", "/w/web", True)
     ["/w/web", "/a b", "/it's", "/ünï", "/日本", "/$HOME", "/a;b", "/-n", "/{{a}}", "/#", "/*", '/"', "/\\", "/\n"],
 )
 def test_paths_that_lima_carries(path: str) -> None:
-    check_mount(Mount(path, path, True), "9p")
+    check_mount(Mount(path, path, True), "9p", "linux")
 
 
 @pytest.mark.parametrize("side", ["location", "point"])
 def test_a_name_that_is_not_utf_8_is_refused(side: str) -> None:
     mount = WORK._replace(location="/a\udcff") if side == "location" else WORK._replace(point="/a\udcff")
     with pytest.raises(UsageError, match="not UTF-8") as caught:
-        check_mount(mount, "virtiofs")
+        check_mount(mount, "virtiofs", "linux")
     assert repr("/a\udcff") in caught.value.message
     assert caught.value.hint.startswith("Rename the directory")
 
 
 def test_a_comma_is_refused_where_qemu_would_take_it_for_an_option() -> None:
     """`/a,path=/etc` would share /etc."""
-    check_mount(Mount("/a,b", "/a,b", True), "virtiofs")
-    check_mount(Mount("/a", "/a,b", True), "9p")
+    check_mount(Mount("/a,b", "/a,b", True), "virtiofs", "linux")
+    check_mount(Mount("/a", "/a,b", True), "9p", "linux")
     with pytest.raises(UsageError, match="behind a comma for another option") as caught:
-        check_mount(Mount("/a,b", "/a", True), "9p")
+        check_mount(Mount("/a,b", "/a", True), "9p", "linux")
     assert caught.value.hint.startswith("Rename the directory")
+
+
+@pytest.mark.parametrize("name", ["a\rb", "a\xa0b", "a\u2028b", "日\u3000本"])
+def test_a_space_that_virtiofsd_stumbles_over_is_refused_for_it_alone(name: str) -> None:
+    mount = Mount(f"/{name}", f"/{name}", True)
+    check_mount(mount, "9p", "linux")
+    check_mount(mount, "virtiofs", "darwin")
+    with pytest.raises(UsageError, match="virtiofsd takes .* for the end of a name"):
+        check_mount(mount, "virtiofs", "linux")
+    check_mount(Mount("/a b\tc\nd", "/x", True), "virtiofs", "linux")
 
 
 @pytest.mark.parametrize(

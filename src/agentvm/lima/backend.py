@@ -60,7 +60,7 @@ class Lima:
             )
         kind = self._mount_type() if spec.mounts else ""
         for mount in spec.mounts:
-            check_mount(mount, kind)
+            check_mount(mount, kind, self._host.platform)
             if is_below(self._home, mount.location):
                 raise UsageError(
                     f"{mount.location} holds Lima's own directory {self._home}.", "Work in another directory."
@@ -257,7 +257,7 @@ class Lima:
         kind = self._mount_type()
         for mount in spec.mounts:
             # Again, since virtiofsd may be gone since the instance was made.
-            check_mount(mount, kind)
+            check_mount(mount, kind, self._host.platform)
         return edit_expression(spec.mounts, resources, kind)
 
     def _check_mounts(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:

@@ -21,8 +21,8 @@ _TEMPLATED = frozenset('"\\{}')
 _ASIDE = "/mnt/agentvm"
 
 
-def check_mount(mount: Mount, mount_type: str) -> None:
-    """Raise UsageError if Lima can't carry the mount's paths."""
+def check_mount(mount: Mount, mount_type: str, platform: str) -> None:
+    """Raise UsageError if Lima, or what shares by this type of mount on the host's platform, can't carry the mount's paths."""
     for path in (mount.location, mount.point):
         try:
             path.encode()
@@ -32,6 +32,13 @@ def check_mount(mount: Mount, mount_type: str) -> None:
         raise UsageError(
             f"{mount.location!r} can't be mounted by 9p: QEMU takes what is behind a comma for another option.",
             "Rename the directory, or install the Rust virtiofsd.",
+        )
+    strange = [char for char in mount.location if char.isspace() and char not in " \t\n"]
+    if strange and mount_type == "virtiofs" and platform == "linux":
+        # It splits /proc/self/mountinfo at them, in which the kernel writes only these three as numbers.
+        raise UsageError(
+            f"{mount.location!r} can't be mounted: virtiofsd takes {strange[0]!r} for the end of a name.",
+            "Rename the directory.",
         )
 
 
