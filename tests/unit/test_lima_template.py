@@ -52,7 +52,7 @@ def test_a_space_that_virtiofsd_stumbles_over_is_refused_for_it_alone(name: str)
     mount = Mount(f"/{name}", f"/{name}", True)
     check_mount(mount, "9p", "linux")
     check_mount(mount, "virtiofs", "darwin")
-    with pytest.raises(UsageError, match="virtiofsd takes .* for the end of a name"):
+    with pytest.raises(UsageError, match="for the end of a name"):
         check_mount(mount, "virtiofs", "linux")
     check_mount(Mount("/a b\tc\nd", "/x", True), "virtiofs", "linux")
 
