@@ -257,7 +257,9 @@ GROUPS = (
                     CommandEntry("base apply", "run the manifest in the working base"),
                     CommandEntry("base shell", "a shell in the working base"),
                     CommandEntry(
-                        "base snapshot", "new VMs are cloned from what the working base is now", options=(_END_SESSIONS,)
+                        "base snapshot",
+                        "new VMs are cloned from what the working base is now",
+                        options=(_END_SESSIONS,),
                     ),
                     CommandEntry("base reset", "the working base is the last snapshot again", options=(_END_SESSIONS,)),
                 ),
