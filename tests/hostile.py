@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 CASES = 10_000
@@ -34,20 +35,27 @@ PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda names: "/" + "/".join
 T = TypeVar("T")
 
 
-def try_many(
-    values: st.SearchStrategy[T], check: Callable[[list[T]], object], cases: int = CASES, batch: int = _BATCH
-) -> int:
-    """Generate so many cases and check them in batches; how many were checked."""
-    tried = 0
-    slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+def try_many(values: st.SearchStrategy[T], check: Callable[[list[T]], object], cases: int = CASES) -> int:
+    """Generate so many cases, all different, and check them in batches; how many were checked.
 
-    @settings(max_examples=-(-cases // batch), deadline=None, database=None, suppress_health_check=slow)
-    @given(st.lists(values, min_size=batch, max_size=batch))
-    def holds(found: list[T]) -> None:
-        nonlocal tried
-        check(found)
-        tried += len(found)
+    They are generated one by one: in long lists Hypothesis soon repeats itself.
+    """
+    found: dict[T, None] = {}
 
-    holds()
-    assert tried >= cases
-    return tried
+    @settings(max_examples=cases * 5 // 4, deadline=None, database=None, phases=[Phase.generate])
+    @given(values)
+    def collect(value: T) -> None:
+        found[value] = None
+
+    collect()
+    queue = iter(found)
+    while batch := list(islice(queue, _BATCH)):
+        try:
+            check(batch)
+        except Exception:
+            # The culprit alone is easier to read.
+            for one in batch:
+                check([one])
+            raise
+    assert len(found) >= cases
+    return len(found)

@@ -103,7 +103,7 @@ def test_paths_through_limactl(private: Private, record: Record) -> None:
     limactl = Limactl(private.host, private.settings, str(private.computer.directory / "empty"))
     paths: list[str] = []
     try_many(PATHS, paths.extend)
-    mounts = [Mount(path, path, len(path) % 2 == 0) for path in dict.fromkeys(f"/nowhere{path}" for path in paths)]
+    mounts = [Mount(path, path, len(path) % 2 == 0) for path in (f"/nowhere{path}" for path in paths)]
     queue = iter(mounts)
     while several := tuple(islice(queue, AT_ONCE)):
         for mount in several:

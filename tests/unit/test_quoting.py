@@ -126,13 +126,13 @@ def test_the_current_directory(home: str, record: Record) -> None:
     """One a script; it is really there, and the program is in it."""
 
     def check(paths: list[str]) -> None:
-        directory = f"{home}/projects{paths[0]}"
-        os.makedirs(directory, exist_ok=True)
-        script = build_script(NOTHING, Program(("sh", "-c", 'printf "%s\\0" "$PWD"'), directory), ATTACHMENT)
-        for shell in SHELLS:
-            assert through(shell, script, HOME=home) == [directory]
+        for directory in (f"{home}/projects{path}" for path in paths):
+            os.makedirs(directory, exist_ok=True)
+            script = build_script(NOTHING, Program(("sh", "-c", 'printf "%s\\0" "$PWD"'), directory), ATTACHMENT)
+            for shell in SHELLS:
+                assert through(shell, script, HOME=home) == [directory]
 
-    record("the current directory, through the session script", _shells(), tried=try_many(PATHS, check, 250, 1))
+    record("the current directory, through the session script", _shells(), tried=try_many(PATHS, check, 250))
 
 
 @pytest.mark.quoting
