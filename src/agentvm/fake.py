@@ -8,16 +8,19 @@ A guest's ports are this computer's, so all of them are reached, but for those i
 door: the file `door` in its directory holds the port of whoever a test puts there.
 
 In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, `making`, the prefix that it was
-made for, and `root.log`, what root was told); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
+made for, `root.log`, what root was told, and `running/`, the processes of its sessions, which end with the machine); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
 root's that contains the text ends with that status.
 """
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
+import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import NamedTuple
 
 from agentvm import process, terminal
@@ -26,11 +29,13 @@ from agentvm.guest_shell import VARIABLE
 from agentvm.label import carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import Command, Door, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
 from agentvm.session import STARTER, signal_script
-from agentvm.state import make_private_directory, write_atomically
+from agentvm.state import hold, make_private_directory, remove_file, write_atomically
 
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_LOST = 255
+"""What ssh returns when the machine ends under it."""
 
 
 class _Place(NamedTuple):
@@ -50,6 +55,16 @@ class _Place(NamedTuple):
 
     def write(self, name: str, content: bytes) -> None:
         write_atomically(self.file(name), content)
+
+    def end_sessions(self) -> None:
+        """Kill what runs in the guest. A file that nobody holds is a former session's, whose number may be another's now."""
+        for path in glob.glob(self.file("running/*")):
+            with suppress(ProcessLookupError), open(path, "rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.killpg(int(os.path.basename(path)), signal.SIGKILL)
+            remove_file(path)
 
     @property
     def label(self) -> Label | None:
@@ -73,7 +88,7 @@ class Fake:
         if len(spec.name) > _LONGEST_NAME:
             raise UsageError(f"The name {spec.name} is too long.", "Shorten AGENTVM_INSTANCE_PREFIX.")
         for mount in spec.mounts:
-            check_mount(mount)
+            check_mount(mount, "9p", self._host.platform)
 
     def find(self, name: str) -> Instance | None:
         place = self._place(name)
@@ -121,6 +136,7 @@ class Fake:
         if not force:
             self._expect(name, Status.STOPPED, Status.RUNNING, Status.STARTING)
         place.write("status", Status.STOPPED.value.encode())
+        place.end_sessions()
 
     def delete(self, name: str) -> None:
         place = self._place(name)
@@ -158,10 +174,17 @@ class Fake:
             words = ("/bin/sh", "-c", signal_script(session.token, signal_name))
             return process.run(words, environment, timeout=10).status == 0
 
-        def spawn(streams: terminal.Streams) -> int:
-            return process.spawn(argv, environment, streams, own_group=not session.terminal)
+        with ExitStack() as held:
 
-        return terminal.attend(terminal.Guest(spawn, send), session.terminal, session.suspended.encode())
+            def spawn(streams: terminal.Streams) -> int:
+                pid = process.spawn(argv, environment, streams, own_group=not session.terminal)
+                held.enter_context(hold(own := place.file(f"running/{pid}")))
+                held.callback(remove_file, own)
+                return pid
+
+            status = terminal.attend(terminal.Guest(spawn, send), session.terminal, session.suspended.encode())
+        found = self.find(name)
+        return status if found and found.status is Status.RUNNING else _LOST
 
     def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[process.Piped]:
         return process.piped(words, self._environment(self._expect(name, Status.RUNNING)))

@@ -10,10 +10,13 @@ from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Copies, Instance, InstanceSpec, Role, Status
-from agentvm.plan import Plan, disturbs, generation_of, newest_golden, plan_init, plan_project
+from agentvm.plan import Plan, Reconfigure, disturbs, generation_of, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name, is_below
 from agentvm.state import CERTIFICATES, COPIES
 from agentvm.untrusted import Answer
+
+_LOST = 255
+"""What ssh returns when the connection was lost."""
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
     The first look is under the session's own lock only: when everything is as it should be, nothing else is done.
     """
     with ExitStack() as held:
-        held.enter_context(context.state.use(wanted.name, what))
+        held.enter_context(context.state.look(wanted.name))
         actual = context.backend.find(wanted.name)
         if actual is None or actual.status is Status.INCOMPLETE or plan_project(wanted, actual, None):
             held.close()
@@ -31,6 +34,8 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
                 bring(context, wanted)
                 held.enter_context(context.state.use(wanted.name, what))
             actual = context.backend.find(wanted.name)
+        else:
+            held.enter_context(context.state.use(wanted.name, what))
         if actual is None:
             raise Error(
                 f"{wanted.name} is gone: it was deleted by somebody else.", "Run the command again to make a new one."
@@ -42,7 +47,9 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
     """Carry out what is left to do for a project's instance. The caller holds its `change` lock."""
     actual = context.backend.find(wanted.name)
     if actual is not None and actual.status is not Status.INCOMPLETE:
-        carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
+        plan = plan_project(wanted, actual, None)
+        why = next((f" ({action.why})" for action in plan if isinstance(action, Reconfigure)), "")
+        carry_out(context, wanted.name, plan, f"another set of mounts or resources{why}")
         return
     context.backend.validate(wanted)
     _check_not_wider(context, wanted)
@@ -73,7 +80,7 @@ def _check_not_wider(context: Context, wanted: InstanceSpec) -> None:
 def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance | None) -> bool:
     """Clone and start, keeping the golden from being deleted meanwhile; False when there is none."""
     with ExitStack() as held:
-        held.enter_context(context.state.keep(base_name(context.prefix)))
+        held.enter_context(context.state.keep(base_name(context.prefix), f"cloning the base for {wanted.name}"))
         golden = find_golden(context)
         if golden is None:
             return False
@@ -83,10 +90,14 @@ def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance 
     return True
 
 
-def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool = False) -> None:
-    """Apply a plan for one instance; what would end sessions is refused while there are any, unless `force`."""
+def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool | None = None) -> None:
+    """Apply a plan for one instance; what would end sessions is refused while there are any, unless `force`.
+
+    None is for a command that has no --force.
+    """
     if disturbs(plan) and not force:
-        with context.state.alone(name, doing):
+        offered = f"`agentvm stop {name} --force` ends it" if force is None else "repeat with --force, which ends it"
+        with context.state.alone(name, doing, f"End it, or {offered}."):
             apply(context, plan)
     else:
         apply(context, plan)
@@ -98,6 +109,22 @@ def find_golden(context: Context) -> Instance | None:
     if golden is not None and generation_of(golden) > context.state.newest_generation():
         context.state.remember_generation(generation_of(golden))
     return golden
+
+
+def check_connection(context: Context, name: str, status: int) -> int:
+    """The exit status of what ran in a guest; Error that says so when it was the VM that ended, and not the program.
+
+    ssh's own 255 may also be the program's.
+    """
+    if status != _LOST:
+        return status
+    again = "Run it again; the VM is then brought back."
+    if by := context.state.changing(name):
+        raise Error(f"It was ended from outside: another agentvm ({by}) is at work on the VM.", again)
+    actual = context.backend.find(name)
+    if actual is None or actual.status is not Status.RUNNING:
+        raise Error(f"The connection was lost: {name} is {actual.status.value if actual else 'gone'}.", again)
+    return status
 
 
 def base_spec(prefix: str) -> InstanceSpec:

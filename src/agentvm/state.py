@@ -21,6 +21,8 @@ _SHIMS = ".shims"
 """Beside the prefixes, since shims are of all of them; no prefix begins like that."""
 CERTIFICATES, COPIES = KINDS = ("certificates", "copies")
 """What is noted of an instance: the host's certificates and copies of agents' settings that it has."""
+_LONGEST_LOOK = 10.0
+"""Seconds that somebody may look at an instance without being one of its sessions."""
 
 
 class SessionRecord(NamedTuple):
@@ -90,12 +92,19 @@ def remove_file(path: str) -> None:
 
 
 @contextmanager
-def hold(path: str) -> Iterator[int]:
-    """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed."""
+def hold(path: str, wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed.
+
+    `wait` is called before somebody else is waited for.
+    """
     make_private_directory(os.path.dirname(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -111,33 +120,53 @@ class State:
     @contextmanager
     def change(self, name: str, what: str) -> Iterator[None]:
         """Be the only one who changes the instance. `what` tells others who wait, like "starting agentvm-web-1a2b3c4d"."""
-        with self._lock(f"{name}.change", fcntl.LOCK_EX) as lock:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n{what}\n".encode(), 0)
+        with self._lock(name, "change", fcntl.LOCK_EX) as lock:
+            _write_holder(lock, what)
             yield
 
     @contextmanager
-    def keep(self, name: str) -> Iterator[None]:
-        """Keep others from changing the instance, together with others who do the same."""
-        with self._lock(f"{name}.change", fcntl.LOCK_SH):
+    def keep(self, name: str, what: str) -> Iterator[None]:
+        """Keep others from changing the instance, together with others who do the same. `what` is as for `change`."""
+        with self._lock(name, "change", fcntl.LOCK_SH) as lock:
+            _write_holder(lock, what)
+            yield
+
+    @contextmanager
+    def look(self, name: str) -> Iterator[None]:
+        """Keep the instance from being ended for as long as it is looked at: who wants it alone waits for that."""
+        with self._lock(name, "use", fcntl.LOCK_SH):
             yield
 
     @contextmanager
     def use(self, name: str, what: str) -> Iterator[None]:
         """Use the instance as one of its sessions, known to others as `what`."""
-        with self._lock(f"{name}.use", fcntl.LOCK_SH), self._record(name, what):
+        with self._lock(name, "use", fcntl.LOCK_SH), self._record(name, what):
             yield
 
     @contextmanager
-    def alone(self, name: str, doing: str) -> Iterator[None]:
-        """Be sure that nobody uses the instance, for the time of a change. Raises Error that names who does."""
+    def alone(self, name: str, doing: str, hint: str) -> Iterator[None]:
+        """Be sure that nobody uses the instance, for the time of a change. Raises Error that names who does.
+
+        The caller is the one who changes it.
+        """
         descriptor = self._open(f"{name}.use")
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._in_use(name, doing) from None
+            self._wait_for_lookers(descriptor, name, doing, hint)
             yield
+        finally:
+            os.close(descriptor)
+
+    def changing(self, name: str) -> str:
+        """Which other agentvm changes it now, like "process 123, stopping agentvm-web-1a2b3c4d"; empty when none does."""
+        try:
+            descriptor = os.open(os.path.join(self.directory, f"{name}.change"), os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            return ""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return ""
+        except BlockingIOError:
+            return _holder(descriptor)
         finally:
             os.close(descriptor)
 
@@ -251,28 +280,46 @@ class State:
         return os.open(os.path.join(self.directory, file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     @contextmanager
-    def _lock(self, file: str, kind: int) -> Iterator[int]:
-        descriptor = self._acquire(file, kind)
+    def _lock(self, name: str, lock: str, kind: int) -> Iterator[int]:
+        descriptor = self._acquire(name, lock, kind)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
 
-    def _acquire(self, file: str, kind: int) -> int:
+    def _acquire(self, name: str, lock: str, kind: int) -> int:
         """Lock the file that is there in the end: who deletes an instance also deletes its lock files."""
+        file = f"{name}.{lock}"
         while True:
             descriptor = self._open(file)
             try:
-                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._waiting(f"waiting for another agentvm{_holder(descriptor)}; Ctrl-C gives up")
-                fcntl.flock(descriptor, kind)
+                self._take(descriptor, name, kind)
+                if _is_at(descriptor, os.path.join(self.directory, file)):
+                    return descriptor
             except BaseException:
                 os.close(descriptor)
                 raise
-            if _is_at(descriptor, os.path.join(self.directory, file)):
-                return descriptor
             os.close(descriptor)
+
+    def _take(self, descriptor: int, name: str, kind: int) -> None:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Who has `use` for himself alone has `change`, too.
+            holder = self.changing(name)
+            self._waiting(f"waiting for another agentvm{f' ({holder})' if holder else ''}; Ctrl-C gives up")
+            fcntl.flock(descriptor, kind)
+
+    def _wait_for_lookers(self, descriptor: int, name: str, doing: str, hint: str) -> None:
+        """Lock it for ourselves. A lock without a record is somebody's who only looks, and soon over."""
+        deadline = time.monotonic() + _LONGEST_LOOK
+        while True:
+            try:
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self.sessions(name) or time.monotonic() > deadline:
+                    raise self._in_use(name, doing, hint) from None
+            time.sleep(0.02)
 
     @contextmanager
     def _record(self, name: str, what: str) -> Iterator[None]:
@@ -311,11 +358,9 @@ class State:
         finally:
             os.close(descriptor)
 
-    def _in_use(self, name: str, doing: str) -> Error:
+    def _in_use(self, name: str, doing: str, hint: str) -> Error:
         running = ", ".join(f"{record.what} (process {record.pid})" for record in self.sessions(name)) or "a session"
-        return Error(
-            f"{name} is in use by {running}, so {doing} has to wait.", "End it, or repeat with --force where offered."
-        )
+        return Error(f"{name} is in use by {running}, so {doing} has to wait.", hint)
 
 
 class Rehearsal(State):
@@ -326,7 +371,11 @@ class Rehearsal(State):
         yield
 
     @contextmanager
-    def keep(self, name: str) -> Iterator[None]:
+    def keep(self, name: str, what: str) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def look(self, name: str) -> Iterator[None]:
         yield
 
     @contextmanager
@@ -334,9 +383,9 @@ class Rehearsal(State):
         yield
 
     @contextmanager
-    def alone(self, name: str, doing: str) -> Iterator[None]:
+    def alone(self, name: str, doing: str, hint: str) -> Iterator[None]:
         if self.sessions(name):
-            raise self._in_use(name, doing)
+            raise self._in_use(name, doing, hint)
         yield
 
     def tidy(self, is_there: Callable[[str], bool]) -> None:
@@ -346,9 +395,14 @@ class Rehearsal(State):
         """A generation that was not made is not remembered."""
 
 
+def _write_holder(descriptor: int, what: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n{what}\n".encode(), 0)
+
+
 def _holder(descriptor: int) -> str:
     pid, _, what = os.pread(descriptor, 4096, 0).decode(errors="replace").partition("\n")
-    return f" (process {pid}, {what.strip()})" if pid.isdigit() else ""
+    return f"process {pid}, {what.strip()}" if pid.isdigit() and int(pid) != os.getpid() else ""
 
 
 def _lock_at_once(descriptor: int, path: str) -> bool:

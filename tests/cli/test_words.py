@@ -235,3 +235,10 @@ def test_an_instance_that_is_not_there_is_answered_with_the_nearest(ready: World
     assert f"Did you mean {name!r}?" in ready.run("rm", name[:-1]).err
     ready.foreign("nearly-nope")
     assert "Did you mean" not in ready.run("rm", "nearly-nop").err
+
+
+def test_a_line_break_in_a_path_makes_no_row_of_its_own(ready: World) -> None:
+    project = ready.make_project("first\nagentvm-web-00000000  running")
+    ready.ok("shell", "--", "true", directory=project)
+    assert len(ready.ok("list").out.splitlines()) == 1 + len(ready.instances())
+    assert "first\N{REPLACEMENT CHARACTER}agentvm-web" in ready.ok("status", directory=project).out

@@ -111,21 +111,21 @@ def test_refuses_to_change_what_is_not_there(world: World) -> None:
 
 
 def test_accepts_paths_that_it_can_carry(world: World) -> None:
-    for path in ("/srv/plain", "/srv/it's got spaces", "/srv/größe", "/srv/-dash", "/srv/$dollar"):
+    for path in (
+        "/srv/plain",
+        "/srv/it's got spaces",
+        "/srv/größe",
+        "/srv/-dash",
+        "/srv/$dollar",
+        "/srv/{{.Name}}",
+        "/srv/line\nbreak",
+    ):
         world.backend.validate(world.spec("project", Mount(path, path, True)))
 
 
 def test_refuses_paths_that_it_cannot_carry(world: World) -> None:
-    for path in (
-        '/srv/double"quote',
-        "/srv/comma,",
-        "/srv/back\\slash",
-        "/srv/line\nbreak",
-        "/srv/{{.Name}}",
-        "/srv/\udcff",
-    ):
-        with pytest.raises(UsageError):
-            world.backend.validate(world.spec("project", Mount(path, path, True)))
+    with pytest.raises(UsageError):
+        world.backend.validate(world.spec("project", Mount("/srv/\udcff", "/srv/\udcff", True)))
 
 
 def test_refuses_a_name_that_is_too_long(world: World) -> None:

@@ -18,19 +18,22 @@ def programs(tmp_path: Path) -> Path:
     directory = tmp_path / "programs"
     directory.mkdir()
     stubs = {"mountpoint": 'grep -qxF -e "$2" "$MOUNTED"', "mount": 'printf "%s\\n" "$@" >"$MOUNTED.bound"'}
+    stubs["findmnt"] = 'while read -r point; do echo "tag-${point##*/} $point"; done <"$MOUNTED"; printf "%s" "$OTHERS"'
     for name, text in stubs.items():
         (directory / name).write_text(f"#!/bin/sh\n{text}\n")
         (directory / name).chmod(0o755)
     return directory
 
 
-def place(programs: Path, *mounts: Mount, mounted: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+def place(
+    programs: Path, *mounts: Mount, mounted: tuple[str, ...], others: str = ""
+) -> subprocess.CompletedProcess[str]:
     list_of_them = programs.parent / "mounted"
     list_of_them.write_text("".join(f"{point}\n" for point in mounted))
     return subprocess.run(
         ["sh", "-s"],
         input=placing_script(mounts),
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "MOUNTED": str(list_of_them)},
+        env={"PATH": f"{programs}:{os.environ['PATH']}", "MOUNTED": str(list_of_them), "OTHERS": others},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -73,3 +76,16 @@ def test_a_place_that_can_not_be_bound_is_named(programs: Path, tmp_path: Path) 
 def test_a_missing_mount_is_named_by_its_own_place(programs: Path, tmp_path: Path) -> None:
     done = place(programs, Mount("/x", str(tmp_path / "a b"), True), mounted=())
     assert done.stdout == f"{tmp_path}/a b is not mounted\n"
+
+
+@pytest.mark.parametrize("wanted", [(Mount("/a", "/a", True),), ()])
+def test_a_share_that_nobody_asked_for_is_named(programs: Path, wanted: tuple[Mount, ...]) -> None:
+    mounted = tuple(mount.point for mount in wanted)
+    done = place(programs, *wanted, mounted=mounted, others="tag-home /home/x\\x20y\n")
+    assert (done.returncode, done.stdout) == (2, "/home/x\\x20y is mounted, too\n")
+
+
+def test_a_share_at_a_second_place_is_the_guests_own_business(programs: Path) -> None:
+    others = "tag-a /home/guest/elsewhere\nvz-rosetta /mnt/lima-rosetta\n"
+    done = place(programs, Mount("/a", "/a", True), mounted=("/a",), others=others)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agentvm.errors import Error
 from agentvm.lima.limactl import Limactl
 from agentvm.model import Host
 from agentvm.settings import read_settings
+from agentvm.state import hold
 from tests.tables import Record
 
 Run = Callable[..., None]
@@ -240,3 +242,18 @@ def test_a_limactl_that_hangs_is_stopped_and_the_setting_named(
     setting = "AGENTVM_START_TIMEOUT" if command == "start" else "AGENTVM_LIMACTL_TIMEOUT"
     assert caught.value.hint.startswith(f"{setting} gives it more seconds")
     record(f"limactl {command} hangs", "stopped in its time, and the setting named that gives it more")
+
+
+def test_who_waits_for_a_limactl_that_was_left_says_so(host: Host, tmp_path: Path) -> None:
+    """The lock is the one that a limactl keeps when its agentvm was killed."""
+    left = hold(str(tmp_path / "state" / "working" / "a"))
+    said = []
+    with ExitStack() as held:
+        held.enter_context(left)
+
+        def report(text: str) -> None:
+            said.append(text)
+            held.close()
+
+        Limactl(host, read_settings(host), str(tmp_path / "state" / "empty"), report).settle("a")
+    assert said == ["waiting for a limactl that an agentvm which was killed has left at work on a; Ctrl-C gives up"]

@@ -102,16 +102,16 @@ def test_instances_have_locks_of_their_own(state: State, hold: Hold) -> None:
 def test_a_killed_process_leaves_no_lock(state: State, hold: Hold) -> None:
     kill(holding(hold("change", NAME, "x")))
     kill(holding(hold("use", NAME, "claude")))
-    with state.change(NAME, "y"), state.alone(NAME, "z"):
+    with state.change(NAME, "y"), state.alone(NAME, "z", ""):
         pass
 
 
 def test_keepers_share_and_keep_those_out_who_change(state: State, hold: Hold) -> None:
-    keeper = holding(hold("keep", NAME))
-    with state.keep(NAME):
+    keeper = holding(hold("keep", NAME, "cloning it"))
+    with state.keep(NAME, "too"):
         pass
     changer = hold("change", NAME, "x")
-    assert said(changer).startswith("waiting: ")
+    assert said(changer).startswith("waiting: waiting for another agentvm")
     end(keeper)
     end(holding(changer))
 
@@ -132,21 +132,41 @@ def test_sessions_share_and_are_listed(state: State, hold: Hold) -> None:
 @pytest.mark.parametrize("kind", [State, Rehearsal])
 def test_a_session_keeps_its_instance(state: State, hold: Hold, kind: type[State]) -> None:
     session = holding(hold("use", NAME, "claude"))
-    with pytest.raises(Error) as caught, kind(state.directory, nobody_waits).alone(NAME, "removing it"):
+    with pytest.raises(Error) as caught, kind(state.directory, nobody_waits).alone(NAME, "removing it", "End it."):
         raise AssertionError("it was let in")
     assert caught.value.message == f"{NAME} is in use by claude (process {session.pid}), so removing it has to wait."
-    assert "--force" in caught.value.hint
+    assert caught.value.hint == "End it."
     end(session)
-    with state.alone(NAME, "removing it"):
+    with state.alone(NAME, "removing it", ""):
         pass
 
 
-def test_a_session_waits_for_a_change_that_is_alone(state: State, hold: Hold) -> None:
-    changer = holding(hold("alone", NAME, "removing it"))
-    session = hold("use", NAME, "claude")
-    assert said(session).startswith("waiting: ")
-    end(changer)
+@pytest.mark.parametrize("kind", ["use", "look"])
+def test_a_session_waits_for_a_change_that_is_alone_and_says_for_which(state: State, hold: Hold, kind: str) -> None:
+    words = ("claude",) if kind == "use" else ()
+    with state.change(NAME, f"removing {NAME}"), state.alone(NAME, "removing it", ""):
+        session = hold(kind, NAME, *words)
+        assert f"agentvm (process {os.getpid()}, removing {NAME}); Ctrl-C" in said(session)
     end(holding(session))
+
+
+def test_who_only_looks_is_waited_for(state: State, hold: Hold) -> None:
+    looker = holding(hold("look", NAME))
+    changer = hold("alone", NAME, "removing it", "")
+    with pytest.raises(subprocess.TimeoutExpired):
+        changer.wait(0.2)
+    end(looker)
+    end(holding(changer))
+
+
+def test_who_changes_it_is_told_to_others_while_it_is_done(state: State, hold: Hold) -> None:
+    assert state.changing(NAME) == ""
+    with state.change(NAME, "starting it"):
+        assert state.changing(NAME) == "", "that is no other"
+    changer = holding(hold("change", NAME, "stopping it"))
+    assert state.changing(NAME) == f"process {changer.pid}, stopping it"
+    kill(changer)
+    assert state.changing(NAME) == ""
 
 
 def test_the_record_of_a_killed_session_is_removed(state: State, hold: Hold) -> None:
@@ -211,7 +231,7 @@ def test_everything_is_private(state: State) -> None:
 
 def test_a_rehearsal_writes_nothing(tmp_path: Path) -> None:
     state = State(str(tmp_path / "state"), nobody_waits).rehearsal()
-    with state.change(NAME, "x"), state.keep(NAME), state.use(NAME, "y"), state.alone(NAME, "z"):
+    with state.change(NAME, "x"), state.keep(NAME, "k"), state.use(NAME, "y"), state.alone(NAME, "z", ""):
         state.remember_generation(3)
     assert not os.path.exists(state.directory)
 

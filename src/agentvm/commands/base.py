@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from agentvm.commands.arguments import parse
 from agentvm.context import Context
 from agentvm.errors import UsageError
-from agentvm.instances import base_spec, carry_out, clear_unfinished, init_base, snapshot_spec
+from agentvm.instances import base_spec, carry_out, check_connection, clear_unfinished, init_base, snapshot_spec
 from agentvm.model import Role, Session, Status
 from agentvm.plan import (
     goldens_of,
@@ -25,8 +26,8 @@ def base(context: Context, arguments: tuple[str, ...]) -> int:
     if not arguments:
         raise UsageError("`agentvm base` needs a command.", f"There are {', '.join(COMMANDS)}.")
     name, *rest = arguments
-    parse("base", tuple(rest), name)
-    return COMMANDS[name](context)
+    options = parse("base", tuple(rest), name)
+    return FORCEFUL[name](context, options.force) if name in FORCEFUL else PLAIN[name](context)
 
 
 def _init(context: Context) -> int:
@@ -55,21 +56,23 @@ def _apply(context: Context) -> int:
 
 def _shell(context: Context) -> int:
     spec = base_spec(context.prefix)
-    with context.state.use(spec.name, "base shell"):
+    with ExitStack() as held:
         with context.state.change(spec.name, "starting the base"):
             golden = newest_golden(context.backend.list(), context.prefix)
             actual = context.backend.find(spec.name)
             if actual is None and golden is None:
                 raise UsageError("There is no base yet.", "`agentvm base init` makes it.")
-            carry_out(context, spec.name, plan_base_shell(spec, actual, golden), "starting the base", force=True)
+            carry_out(context, spec.name, plan_base_shell(spec, actual, golden), "starting it anew")
+            held.enter_context(context.state.use(spec.name, "base shell"))
         if context.dry_run:
             return 0
         terminal = context.host.stdin_terminal and context.host.stdout_terminal
         script = f'cd && exec "${{SHELL:-/bin/sh}}" -l # {quote(spec.name)}'
-        return context.backend.session(spec.name, Session(script, terminal, os.urandom(8).hex(), open=True))
+        session = Session(script, terminal, os.urandom(8).hex(), open=True)
+        return check_connection(context, spec.name, context.backend.session(spec.name, session))
 
 
-def _snapshot(context: Context) -> int:
+def _snapshot(context: Context, force: bool) -> int:
     spec = base_spec(context.prefix)
     with context.state.change(spec.name, "taking a snapshot of the base"):
         instances = context.backend.list()
@@ -79,7 +82,7 @@ def _snapshot(context: Context) -> int:
         clear_unfinished(context, snapshot.name)
         stale = (*goldens, *half_goldens_of(instances, context.prefix))
         plan = plan_snapshot(spec, context.backend.find(spec.name), snapshot, stale)
-        carry_out(context, spec.name, plan, "taking a snapshot")
+        carry_out(context, spec.name, plan, "taking a snapshot", force)
         if not context.dry_run:
             context.state.remember_generation(snapshot.generation)
     context.console.say(f"new projects are cloned from {snapshot.name}")
@@ -97,12 +100,12 @@ def _tell_older_projects(context: Context, newest: int) -> None:
         )
 
 
-def _reset(context: Context) -> int:
+def _reset(context: Context, force: bool) -> int:
     spec = base_spec(context.prefix)
     with context.state.change(spec.name, "resetting the base"):
         golden = newest_golden(context.backend.list(), context.prefix)
         actual = context.backend.find(spec.name)
-        carry_out(context, spec.name, plan_reset(spec, actual, golden), "resetting the base")
+        carry_out(context, spec.name, plan_reset(spec, actual, golden), "resetting it", force)
     return 0
 
 
@@ -110,4 +113,7 @@ def _name(context: Context) -> str:
     return base_spec(context.prefix).name
 
 
-COMMANDS = {"init": _init, "apply": _apply, "shell": _shell, "snapshot": _snapshot, "reset": _reset}
+PLAIN = {"init": _init, "apply": _apply, "shell": _shell}
+FORCEFUL = {"snapshot": _snapshot, "reset": _reset}
+"""Those that would end a shell in the base, and do so when they are told to."""
+COMMANDS = (*PLAIN, *FORCEFUL)

@@ -47,10 +47,10 @@ def prune(context: Context, arguments: tuple[str, ...]) -> int:
         if not _is_prunable(instance):
             continue
         try:
-            _remove(context, instance, force=False)
+            _remove(context, instance, force=None)
             pruned += 1
         except Error as problem:
-            context.console.fail(problem.message)
+            context.console.fail(f"{problem.message}\n  {problem.hint}" if problem.hint else problem.message)
             kept += 1
     _tidy(context)
     context.console.say(f"{pruned} {'would be ' if context.dry_run else ''}pruned" + (f", {kept} kept" if kept else ""))
@@ -76,7 +76,7 @@ def _target(context: Context, name: str | None) -> Instance | None:
     return named_instance(context, name)
 
 
-def _remove(context: Context, instance: Instance, force: bool) -> None:
+def _remove(context: Context, instance: Instance, force: bool | None) -> None:
     lock = lock_name(context, instance)
     with context.state.change(lock, f"removing {instance.name}"):
         again = context.backend.find(instance.name)

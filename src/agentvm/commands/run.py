@@ -7,17 +7,14 @@ import os
 from agentvm.agents import OPENCODE, PROGRAMS
 from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
-from agentvm.errors import Error, UsageError
+from agentvm.errors import UsageError
 from agentvm.home import Home, Wanted, gather
-from agentvm.instances import bring, bring_copies, in_use, install_certificates
+from agentvm.instances import bring, bring_copies, check_connection, in_use, install_certificates
 from agentvm.launch import Launch
-from agentvm.model import Instance, InstanceSpec, Session, Status
+from agentvm.model import Instance, Session
 from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
 from agentvm.settings import ISOLATED
-
-_LOST = 255
-"""What ssh returns when the connection was lost; a program may return it too."""
 
 
 def run_agent(context: Context, arguments: tuple[str, ...]) -> int:
@@ -65,10 +62,7 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
         session = Session(
             script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
         )
-        status = context.backend.session(spec.name, session)
-        if status == _LOST:
-            _explain(context, spec)
-        return status
+        return check_connection(context, spec.name, context.backend.session(spec.name, session))
 
 
 def _program(context: Context, name: str, launch: Launch) -> Program:
@@ -102,11 +96,3 @@ def _tell_older(context: Context, actual: Instance) -> None:
             f"this VM is older than the base: it has generation {actual.label.spec.generation}, the newest is {newest} "
             "(`agentvm rm`, and the next run makes it anew)"
         )
-
-
-def _explain(context: Context, wanted: InstanceSpec) -> None:
-    """Say so when it was the VM that ended, and not the program that returned 255."""
-    actual = context.backend.find(wanted.name)
-    if actual is None or actual.status is not Status.RUNNING:
-        state = actual.status.value if actual else "gone"
-        raise Error(f"The connection was lost: {wanted.name} is {state}.", "Run it again; the VM is then brought back.")

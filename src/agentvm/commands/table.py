@@ -317,8 +317,12 @@ GROUPS = (
                     CommandEntry("base init", "make the base and its first snapshot; the first run does it too"),
                     CommandEntry("base apply", "run the manifest in the working base"),
                     CommandEntry("base shell", "a shell in the working base"),
-                    CommandEntry("base snapshot", "new VMs are cloned from what the working base is now"),
-                    CommandEntry("base reset", "the working base is the last snapshot again"),
+                    CommandEntry(
+                        "base snapshot",
+                        "new VMs are cloned from what the working base is now",
+                        options=(_END_SESSIONS,),
+                    ),
+                    CommandEntry("base reset", "the working base is the last snapshot again", options=(_END_SESSIONS,)),
                 ),
                 examples=(
                     ("agentvm base apply && agentvm base snapshot", "after a change of the manifest"),

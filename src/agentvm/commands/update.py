@@ -8,7 +8,7 @@ from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
-from agentvm.instances import base_spec, bring_copies, carry_out, in_use, install_certificates
+from agentvm.instances import base_spec, bring_copies, carry_out, check_connection, in_use, install_certificates
 from agentvm.model import Command
 from agentvm.plan import newest_golden, plan_base_shell
 from agentvm.session import EVAL, build_update
@@ -47,7 +47,7 @@ def _update_base(context: Context, names: tuple[str, ...]) -> int:
         actual = context.backend.find(spec.name)
         if actual is None and golden is None:
             raise UsageError("There is no base yet.", "`agentvm base init` makes it.")
-        carry_out(context, spec.name, plan_base_shell(spec, actual, golden), "starting the base", force=True)
+        carry_out(context, spec.name, plan_base_shell(spec, actual, golden), "starting it anew")
         if context.dry_run:
             context.console.say(f"would update {_words(names)} in {spec.name}")
             return 0
@@ -83,7 +83,7 @@ def _carry_out(context: Context, name: str, names: tuple[str, ...], script: str)
 
     try:
         with context.console.work(f"update {_words(names)} in {name}"):
-            if context.backend.run(name, command, output) != 0:
+            if check_connection(context, name, context.backend.run(name, command, output)) != 0:
                 raise Error("Not every agent could be updated; see above.", "What worked before still does. Try again.")
     finally:
         for version in versions:

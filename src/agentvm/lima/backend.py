@@ -34,6 +34,8 @@ _BLIP = 60.0
 """Seconds that a starting instance may look broken."""
 _SHUTDOWN = 180.0
 """Seconds that a guest gets to shut itself down before its machine is cut off: as many as Lima gives it."""
+_FOREIGN_MOUNT = 2
+"""The status of the script that places mounts when there is one too many."""
 _PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
 """What ssh itself gets of the environment."""
 
@@ -62,8 +64,9 @@ class Lima:
                 f"The name {spec.name} is too long for Lima in {self._home}: {len(spec.name)} of {limit} characters.",
                 "Shorten AGENTVM_INSTANCE_PREFIX, or the path in LIMA_HOME.",
             )
+        kind = self._mount_type() if spec.mounts else ""
         for mount in spec.mounts:
-            check_mount(mount)
+            check_mount(mount, kind, self._host.platform)
             if is_below(self._home, mount.location):
                 raise UsageError(
                     f"{mount.location} holds Lima's own directory {self._home}.", "Work in another directory."
@@ -209,7 +212,7 @@ class Lima:
         if self._made is None:
             from agentvm.lima.limactl import Limactl
 
-            self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"))
+            self._made = Limactl(self._host, self._settings, os.path.join(self._state, "empty"), self._report)
         return self._made
 
     def _settle(self, name: str) -> None:
@@ -289,9 +292,13 @@ class Lima:
         return mount_type(self._host)
 
     def _expression(self, spec: InstanceSpec, resources: Resources) -> str:
-        from agentvm.lima.template import edit_expression
+        from agentvm.lima.template import check_mount, edit_expression
 
-        return edit_expression(spec.mounts, resources, self._mount_type())
+        kind = self._mount_type()
+        for mount in spec.mounts:
+            # Again, since virtiofsd may be gone since the instance was made.
+            check_mount(mount, kind, self._host.platform)
+        return edit_expression(spec.mounts, resources, kind)
 
     def _check_mounts(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Refuse mounts that were not asked for: Lima merges `_config/default.yaml` and `override.yaml` at every load."""
@@ -303,7 +310,7 @@ class Lima:
             extra = ", ".join(mount[0] for mount in have if mount not in want) or "fewer directories"
             raise Error(
                 f"Lima would not show {spec.name} what was asked for: {extra}.",
-                f"Look for mounts in {self._home}/_config/default.yaml and override.yaml.",
+                self._configuration_hint(),
             )
         if config.get("mounts") and config.get("mountType") == "reverse-sshfs":
             raise Error(
@@ -322,6 +329,9 @@ class Lima:
                 f"{spec.name} was not started: a link took the place of {moved} just now, which another VM may have made.",
                 "Look where it leads, and put the directory back.",
             )
+
+    def _configuration_hint(self) -> str:
+        return f"Look for mounts in {self._home}/_config/default.yaml and override.yaml."
 
     def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
         """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
@@ -391,16 +401,23 @@ class Lima:
             return False
 
     def _place_mounts(self, spec: InstanceSpec) -> None:
-        """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names."""
+        """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names.
+
+        One that nobody asked for was in Lima's configuration at the moment of the start only: the guest is stopped.
+        """
         from agentvm.lima.mounts import placing_script
 
-        if not spec.mounts:
-            return
         said = Answer()
         script = placing_script(spec.mounts).encode()
         status = self.run(spec.name, Command(("/bin/sh", "-s"), stdin=script, root=True, timeout=120), said.add)
+        text = one_line(str(said))
+        if status == _FOREIGN_MOUNT:
+            self.stop(spec.name)
+            raise Error(
+                f"Lima showed {spec.name} what was not asked for: {text}. It is stopped again.",
+                self._configuration_hint(),
+            )
         if status != 0:
-            text = one_line(str(said))
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
 
     def _shut_down(self, name: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from agentvm import process
@@ -27,8 +28,11 @@ _STOP = 420.0
 class Limactl:
     """One limactl, run without a terminal, in an empty directory of ours (it writes rejected edits where it stands)."""
 
-    def __init__(self, host: Host, settings: Settings, scratch: str) -> None:
+    def __init__(
+        self, host: Host, settings: Settings, scratch: str, report: Callable[[str], None] = lambda text: None
+    ) -> None:
         self._host = host
+        self._report = report
         self._program = str(settings.limactl)
         self._start_timeout = float(settings.start_timeout)
         self._patience = float(settings.limactl_timeout)
@@ -72,7 +76,7 @@ class Limactl:
         limit = f"{self._start_timeout:.0f}s"
         guard = {"LIMA_TEMPLATES_PATH": self._scratch}
         time_limit = self._start_timeout + self._limit(_QUICK)
-        with hold(self._working(name)) as held:
+        with self._alone(name) as held:
             return self._run("start", "--timeout", limit, name, timeout=time_limit, extra=guard, held=held)
 
     def stop(self, name: str, force: bool) -> None:
@@ -117,12 +121,16 @@ class Limactl:
 
     def settle(self, name: str) -> None:
         """Wait for a limactl that still works on this instance, left by an agentvm that was killed."""
-        with hold(self._working(name)):
+        with self._alone(name):
             pass
 
     def forget(self, name: str) -> None:
         """Remove the lock file of a deleted instance."""
         remove_file(self._working(name))
+
+    def _alone(self, name: str) -> AbstractContextManager[int]:
+        left = f"waiting for a limactl that an agentvm which was killed has left at work on {name}; Ctrl-C gives up"
+        return hold(self._working(name), lambda: self._report(left))
 
     def _working(self, name: str) -> str:
         return os.path.join(os.path.dirname(self._scratch), "working", name)
@@ -130,7 +138,7 @@ class Limactl:
     def _do(self, command: str, name: str, *words: str, timeout: float, stdin: bytes = b"") -> None:
         """Run a command that changes the instance `name`."""
         self.check_version()
-        with hold(self._working(name)) as held:
+        with self._alone(name) as held:
             done = self._run(command, *words, timeout=timeout, stdin=stdin, held=held)
         if done.status != 0:
             raise self.failure(command, done)

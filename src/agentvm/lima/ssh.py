@@ -54,5 +54,6 @@ def read_door(text: str) -> Door | None:
 
 
 def _ssh(directory: Directory, shared: bool = True) -> tuple[str, ...]:
-    path = directory.master if shared else "none"
-    return ("ssh", "-F", directory.ssh_config, "-o", "LogLevel=ERROR", "-o", f"ControlPath={path}")
+    # Not as an option, which would end at a space and be read for quotes; "%" begins a token of ssh's all the same.
+    path = directory.master.replace("%", "%%") if shared else "none"
+    return ("ssh", "-F", directory.ssh_config, "-o", "LogLevel=ERROR", "-S", path)

@@ -1,7 +1,8 @@
 """Lima's YAML, written as the JSON that it also is: the base's template, and edits of an instance's configuration.
 
 Facts from Lima 2.2: lists of a template and of its base are merged; a mount point is written unquoted into cloud-init's
-YAML and fstab, so it must be plain; a location is a Go template; QEMU's 9p can't have a comma in it.
+YAML and fstab, so it must be plain; a location is a Go template. Lima writes a location into QEMU's option for 9p as it is,
+where a comma begins the next option: a directory called "a,path=" could share another one.
 """
 
 from __future__ import annotations
@@ -16,23 +17,29 @@ from agentvm.errors import UsageError
 from agentvm.model import Mount, Resources
 
 _PLAIN = re.compile(r"/[A-Za-z0-9._/-]+")
-_UNFIT = re.compile(r'[\x00-\x1f\x7f"\\,]|\{\{|\}\}')
+_TEMPLATED = frozenset('"\\{}')
 _ASIDE = "/mnt/agentvm"
 
 
-def check_mount(mount: Mount) -> None:
-    """Raise UsageError if Lima can't carry the mount's paths."""
+def check_mount(mount: Mount, mount_type: str, platform: str) -> None:
+    """Raise UsageError if Lima, or what shares by this type of mount on the host's platform, can't carry the mount's paths."""
     for path in (mount.location, mount.point):
         try:
             path.encode()
         except UnicodeEncodeError:
             raise UsageError(f"{path!r} can't be mounted: its name is not UTF-8.", "Rename the directory.") from None
-        if found := _UNFIT.search(path):
-            what = {",": "a comma", '"': "a double quote", "\\": "a backslash"}.get(found[0], repr(found[0]))
-            raise UsageError(
-                f"{path!r} can't be mounted: Lima can't handle {what} in a path.",
-                "Rename the directory, or work in another one.",
-            )
+    if "," in mount.location and mount_type != "virtiofs":
+        raise UsageError(
+            f"{mount.location!r} can't be mounted by 9p: QEMU takes what is behind a comma for another option.",
+            "Rename the directory, or install the Rust virtiofsd.",
+        )
+    strange = [char for char in mount.location if char.isspace() and char not in " \t\n"]
+    if strange and mount_type == "virtiofs" and platform == "linux":
+        # It splits /proc/self/mountinfo at them, in which the kernel writes only these three as numbers.
+        raise UsageError(
+            f"{mount.location!r} can't be mounted: virtiofsd takes {strange[0]!r} for the end of a name.",
+            "Rename the directory.",
+        )
 
 
 def lima_point(mount: Mount) -> str:
@@ -52,13 +59,18 @@ def base_document(template: str, mount_type: str) -> bytes:
     }
     if mount_type:
         document["mountType"] = mount_type
-    return json.dumps(document).encode()
+    return _text(document).encode()
 
 
 def edit_expression(mounts: tuple[Mount, ...], resources: Resources, mount_type: str) -> str:
     """The yq expression that gives an instance exactly these mounts, and resources that are not 0."""
     entries = [
-        {"location": mount.location, "mountPoint": lima_point(mount), "writable": mount.writable, "9p": _CACHE}
+        {
+            "location": _template(mount.location),
+            "mountPoint": lima_point(mount),
+            "writable": mount.writable,
+            "9p": _CACHE,
+        }
         for mount in mounts
     ]
     parts = [f".mounts = {_text(entries)}"]
@@ -90,6 +102,17 @@ def _path(mount: dict[str, Any]) -> str:
     return os.path.normpath(str(mount.get("location", "")))
 
 
+def _template(path: str) -> str:
+    """A Go template that stands for `path`.
+
+    What Go would take for template, and what yq or YAML would read otherwise than it is written (a quote, a backslash,
+    control characters, line separators), is written as a number.
+    """
+    return "".join(
+        char if char.isprintable() and char not in _TEMPLATED else f"{{{{printf `%c` {ord(char)}}}}}" for char in path
+    )
+
+
 def _text(value: object) -> str:
-    """yq takes JSON for its own flow style; escapes like \\u00e9 it does not, so text stays as it is."""
+    """yq and YAML take JSON for their own flow style; escapes like \\u00e9 they don't, so text stays as it is."""
     return json.dumps(value, ensure_ascii=False)
