@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import InstanceSpec
-from agentvm.plan import Action, Clone, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
+from agentvm.plan import Action, Clone, CopyHome, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
 from agentvm.state import make_private_directory
+
+_TELL = 10.0
+"""Seconds between two words about how far it is."""
 
 
 def apply(context: Context, plan: Plan) -> None:
@@ -36,6 +41,8 @@ def _carry_out(context: Context, action: Action) -> None:
             backend.stop(name, force)
         case Delete(name):
             backend.delete(name)
+        case CopyHome(source, target):
+            _copy_home(context, source, target)
         case Provision(name):
             _provision(context, name)
         case Seal(name):
@@ -47,6 +54,21 @@ def make_locations(spec: InstanceSpec) -> None:
     for mount in spec.mounts:
         if mount.location != spec.project:
             make_private_directory(mount.location)
+
+
+def _copy_home(context: Context, source: str, target: str) -> None:
+    """With a word now and then: it can take long, and nobody knows beforehand how much it is."""
+    told, size = time.monotonic(), 0
+
+    def passed(total: int) -> None:
+        nonlocal told, size
+        size = total
+        if time.monotonic() - told >= _TELL:
+            told = time.monotonic()
+            context.console.say(f"copied {total / 2**20:.0f} MiB")
+
+    context.backend.copy_home(source, target, passed)
+    context.console.say(f"copied {size / 2**20:.0f} MiB, and it is whole")
 
 
 def _seal(context: Context, name: str) -> None:

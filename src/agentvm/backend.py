@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from agentvm.model import Command, Finding, Instance, InstanceSpec, Session
+from agentvm.model import Command, Finding, Instance, InstanceSpec, Session, Usage
 
 
 class Backend(Protocol):
@@ -59,6 +59,23 @@ class Backend(Protocol):
         """Hand the user's own streams to a program in a RUNNING guest and return its exit status.
 
         Nothing is ever run twice: once it may have started, a failure is the caller's to report (status 255).
+        """
+
+    def copy_home(self, source: str, target: str, passed: Callable[[int], None]) -> None:
+        """Make the home directory of the user in the RUNNING guest `target` what it is in the RUNNING guest `source`.
+
+        What is mounted there is left out, and the target's own `authorized_keys` stay; it has no mounts, and what else
+        its home had is gone. Bytes pass from guest to guest and the host looks at none of them; `passed` is told how
+        many so far. Raises Error when not all arrived. Killed, it can be done again.
+        """
+
+    def measure(self, name: str) -> Usage:
+        """Tell what it takes. Starts no process, and reads the names and sizes of files only; nothing for none."""
+
+    def tidy(self, name: str, rehearse: bool = False) -> tuple[str, ...]:
+        """Remove what lies about of an instance and serves nobody, like the socket of a dead process; its paths.
+
+        With `rehearse` only tell. Harmless in any status.
         """
 
     def check(self) -> tuple[Finding, ...]:

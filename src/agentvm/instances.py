@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -9,7 +10,7 @@ from agentvm.apply import apply, make_locations
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Instance, InstanceSpec, Role, Status
-from agentvm.plan import Plan, disturbs, newest_golden, plan_init, plan_project
+from agentvm.plan import Plan, disturbs, heir_of, is_whole, newest_golden, plan_init, plan_project
 from agentvm.project import base_name, golden_name
 
 _LARGEST_ANSWER = 100_000
@@ -25,7 +26,7 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
     with ExitStack() as held:
         held.enter_context(context.state.use(wanted.name, what))
         actual = context.backend.find(wanted.name)
-        if actual is None or actual.status is Status.INCOMPLETE or plan_project(wanted, actual, None):
+        if actual is None or not is_whole(actual) or plan_project(wanted, actual, None):
             held.close()
             with context.state.change(wanted.name, f"getting {wanted.name} ready"):
                 bring(context, wanted)
@@ -41,7 +42,7 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
 def bring(context: Context, wanted: InstanceSpec) -> None:
     """Carry out what is left to do for a project's instance. The caller holds its `change` lock."""
     actual = context.backend.find(wanted.name)
-    if actual is not None and actual.status is not Status.INCOMPLETE:
+    if actual is not None and is_whole(actual):
         carry_out(context, wanted.name, plan_project(wanted, actual, None), "another set of mounts or resources")
         return
     context.backend.validate(wanted)
@@ -60,13 +61,45 @@ def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance 
     """Clone and start, keeping the golden from being deleted meanwhile; False when there is none."""
     with ExitStack() as held:
         held.enter_context(context.state.keep(base_name(context.prefix)))
-        golden = newest_golden(context.backend.list(), context.prefix)
-        if golden is None:
+        instances = context.backend.list()
+        golden, heir = newest_golden(instances, context.prefix), heir_of(instances, context.prefix, wanted.project)
+        if golden is None and heir is None:
             return False
-        *plan, start = plan_project(wanted, actual, golden)
+        if heir is None:
+            _tell_moved(context, instances, wanted)
+        *plan, start = plan_project(wanted, actual, golden, heir)
         apply(context, tuple(plan))
     apply(context, (start,))
     return True
+
+
+def _tell_moved(context: Context, instances: tuple[Instance, ...], wanted: InstanceSpec) -> None:
+    """Name the one VM that this project may have had in another place, before it gets a new one."""
+    found = lost_vms(instances, wanted)
+    if len(found) == 1 and found[0].label:
+        context.console.say(
+            f"{found[0].name} was the VM of {found[0].label.spec.project}, which is gone; if that is this project, moved: "
+            f"`agentvm rm`, and then `agentvm adopt {found[0].name}` gives it that VM"
+        )
+
+
+def lost_vms(instances: tuple[Instance, ...], wanted: InstanceSpec) -> tuple[Instance, ...]:
+    """The VMs of projects that are gone and were called like this one."""
+    return tuple(
+        instance
+        for instance in instances
+        if is_lost(instance, wanted.prefix)
+        and instance.label
+        and os.path.basename(instance.label.spec.project) == os.path.basename(wanted.project)
+    )
+
+
+def is_lost(instance: Instance, prefix: str) -> bool:
+    """Whether it is a project's VM whose directory is gone."""
+    label = instance.label
+    if label is None or label.spec.prefix != prefix or label.spec.role is not Role.PROJECT:
+        return False
+    return not os.path.isdir(label.spec.project)
 
 
 def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool = False) -> None:

@@ -14,6 +14,7 @@ from agentvm.errors import Error
 
 if TYPE_CHECKING:
     import subprocess
+    from typing import IO
 
 Environment = Mapping[str, str]
 # The program itself does not get the descriptor: what it leaves in the background would hold the lock for ever.
@@ -30,6 +31,8 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])"""
 _LARGEST = 10_000_000
 """Bytes that are collected of what a pending program says: it may be about a file that a guest wrote."""
+_ENDING = 4096
+"""Bytes that are kept of what a program says while it passes something on."""
 _GRACE = 5.0
 """Seconds between asking a child to end and killing it."""
 
@@ -105,6 +108,91 @@ def _read(descriptor: int, deadline: float) -> bytes:
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise subprocess.TimeoutExpired((), 0)
     return os.read(descriptor, 65536)
+
+
+def connect(
+    source: Sequence[str],
+    target: Sequence[str],
+    environment: Environment,
+    passed: Callable[[int], None],
+    *,
+    patience: float,
+) -> tuple[Completed, Completed]:
+    """Run two programs, what the first one prints being the second one's input, and return what else they said.
+
+    `passed` is told how many bytes passed so far. Raises Error when one isn't there, TooSlow when nothing moved for
+    `patience` seconds.
+    """
+    import subprocess
+
+    with (
+        _start(source, environment, None, subprocess.PIPE) as first,
+        _limited(first, source, patience),
+        _start(target, environment, None, subprocess.STDOUT) as second,
+        _limited(second, target, patience),
+    ):
+        assert first.stdin
+        assert first.stdout
+        assert first.stderr
+        assert second.stdin
+        assert second.stdout
+        said = [_Said(first.stderr), _Said(second.stdout)]
+        first.stdin.close()
+        with suppress(BrokenPipeError):
+            _pour(first.stdout.fileno(), second.stdin.fileno(), passed, patience)
+        # Whoever goes on alone is told so: the first one by a broken pipe, the second one by the end of its input.
+        first.stdout.close()
+        second.stdin.close()
+        taken, given = second.wait(patience), first.wait(patience)
+        for one in said:
+            one.finish()
+    return Completed(given, b"", said[0].text), Completed(taken, b"", said[1].text)
+
+
+def _pour(source: int, sink: int, passed: Callable[[int], None], patience: float) -> None:
+    """Bytes from one descriptor to the other until there are no more. TimeoutExpired when neither end moves."""
+    total = 0
+    os.set_blocking(sink, False)
+    while data := _read(source, time.monotonic() + patience):
+        view = memoryview(data)
+        while view:
+            view = view[_write(sink, view, time.monotonic() + patience) :]
+        passed(total := total + len(data))
+
+
+def _write(descriptor: int, data: memoryview, deadline: float) -> int:
+    """How many bytes could be written before the deadline, else TimeoutExpired."""
+    import select
+    import subprocess
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise subprocess.TimeoutExpired((), 0)
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        return 0
+
+
+class _Said:
+    """The last that a program says beside its product, read by a thread so that it never waits for us."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        import threading
+
+        self.text = b""
+        self._thread = threading.Thread(target=self._collect, args=(pipe.fileno(),), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the end of what a program said that has ended; ssh's master may keep the pipe open for longer."""
+        self._thread.join(_GRACE)
+
+    def _collect(self, descriptor: int) -> None:
+        with suppress(OSError):
+            while data := os.read(descriptor, 65536):
+                self.text = (self.text + data)[-_ENDING:]
 
 
 def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> int:

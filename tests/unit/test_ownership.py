@@ -38,7 +38,7 @@ LAYERS = (
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell", "hostprograms"),
     ("settings",),
-    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
+    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan", "homecopy"),
     ("session", "claude", "codex", "opencode"),
     ("home",),
     ("lima/*", "fake", "context"),
