@@ -41,12 +41,19 @@ def _carry_out(context: Context, action: Action) -> None:
             backend.stop(name, force)
         case Delete(name):
             backend.delete(name)
-        case CopyHome(source, target):
-            _copy_home(context, source, target)
+        case Provision() | Seal() | CopyHome():
+            _carry_out_inside(context, action)
+
+
+def _carry_out_inside(context: Context, action: Provision | Seal | CopyHome) -> None:
+    """What happens in guests."""
+    match action:
         case Provision(name):
             _provision(context, name)
         case Seal(name):
             _seal(context, name)
+        case CopyHome(source, target):
+            _copy_home(context, source, target)
 
 
 def make_locations(spec: InstanceSpec) -> None:

@@ -184,7 +184,15 @@ class Fake:
         return (stale,)
 
     def check(self) -> tuple[Finding, ...]:
-        return (Finding("warning", "backend", "the fake one: no machine, no protection", "unset AGENTVM_BACKEND"),)
+        return (
+            Finding(
+                "warning",
+                "backend",
+                "the fake one: no machine, no protection",
+                "unset AGENTVM_BACKEND",
+                "unset AGENTVM_BACKEND",
+            ),
+        )
 
     def _place(self, name: str) -> _Place:
         return _Place(os.path.join(self._directory, name))

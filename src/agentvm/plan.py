@@ -139,9 +139,7 @@ def plan_rebase(
     it has the home, it becomes the heir by its label, then the old one a draft by its: at any moment one of them is whole.
     """
     have = check_ours(actual, wanted.prefix, Role.PROJECT)
-    draft = wanted._replace(
-        name=next_name(wanted.name), role=Role.DRAFT, generation=_generation(golden), mounts=()
-    )
+    draft = wanted._replace(name=next_name(wanted.name), role=Role.DRAFT, generation=_generation(golden), mounts=())
     spec = draft._replace(role=Role.PROJECT)
     heir = Instance(draft.name, Status.STOPPED, Label(spec, 0))
     old = Instance(actual.name, Status.STOPPED, have._replace(spec=have.spec._replace(role=Role.DRAFT, mounts=())))

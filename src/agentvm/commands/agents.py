@@ -123,7 +123,7 @@ def _about(agent: Agent, answer: tuple[str, ...]) -> tuple[Finding, ...]:
         return (Finding("ok", agent.name, "is not installed in this VM: its first run does it"),)
     version = " ".join(_lines(answer, "version "))[:80].strip()
     if not version:
-        return (Finding("warning", agent.name, "does not run in this VM", f"`agentvm update {agent.name}`"),)
+        return (Finding("warning", agent.name, "does not run in this VM", "", f"agentvm update {agent.name}"),)
     return (Finding("ok", agent.name, f"is at {version}"), _login(agent, _lines(answer, "login ")))
 
 
@@ -135,7 +135,7 @@ def _login(agent: Agent, lines: tuple[str, ...]) -> Finding:
     how = {CLAUDE.name: _claude_login, CODEX.name: _codex_login}.get(agent.name, _opencode_login)(lines)
     if how:
         return Finding("ok", agent.name, f"is logged in: {how[:200]}")
-    return Finding("warning", agent.name, "is not logged in in this VM", f"`agentvm login {agent.name}`")
+    return Finding("warning", agent.name, "is not logged in in this VM", "", f"agentvm login {agent.name}")
 
 
 def _claude_login(lines: tuple[str, ...]) -> str:

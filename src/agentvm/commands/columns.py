@@ -45,10 +45,14 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | N
         shown.remove(max(droppable, key=lambda number: columns[number].drop))
     widths = [_widest(lines, number) for number in shown]
     _shrink(widths, [_least(columns[n], full) for n, full in zip(shown, widths, strict=True)], max(width, narrowest))
-    cut = [
-        [_cut(line[n], room, columns[n].keep_end) for n, room in zip(shown, widths, strict=True)] for line in lines
-    ]
+    cut = [[_cut(line[n], room, columns[n].keep_end) for n, room in zip(shown, widths, strict=True)] for line in lines]
     return "\n".join(cut_to(line, width) for line in _join(cut, widths).split("\n"))
+
+
+def pairs(rows: Sequence[tuple[str, str]], width: int | None) -> str:
+    """Names and values, where a value that is too long goes on below itself: nothing is left out."""
+    indent = max(cells(name) for name, _ in rows) + len(_GAP)
+    return "\n".join(wrap(f"{name:{indent}}{_on_one_line(value)}", width, indent) for name, value in rows)
 
 
 def wrap(text: str, width: int | None, indent: int) -> str:

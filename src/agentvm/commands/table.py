@@ -60,13 +60,35 @@ GROUPS = (
         "Look after the VMs",
         (
             CommandEntry("status", "status [--json]", "this project's VM and what it shares", "status", "status"),
-            CommandEntry("list", "list [--json]", "all VMs", "listing", "list_instances"),
-            CommandEntry("stop", "stop [INSTANCE] [--force]", "stop a VM; its disk is kept", "remove", "stop"),
+            CommandEntry("list", "list [--json] [--all-prefixes]", "all VMs", "listing", "list_instances"),
+            CommandEntry(
+                "stop",
+                "stop [INSTANCE] [--force] [--idle TIME]",
+                "stop a VM, or those without a session for that long; disks are kept",
+                "remove",
+                "stop",
+            ),
             CommandEntry("rm", "rm [INSTANCE] [--force]", "delete a VM with its disk", "remove", "remove"),
             CommandEntry(
-                "prune", "prune [--dry-run]", "delete stopped VMs, and those of vanished projects", "remove", "prune"
+                "prune",
+                "prune [--older-than TIME] [--dry-run]",
+                "delete stopped VMs, and those of vanished projects",
+                "remove",
+                "prune",
             ),
-            CommandEntry("doctor", "doctor [--json]", "look for problems", "doctor", "doctor"),
+            CommandEntry(
+                "adopt", "adopt [INSTANCE]", "take over the VM of this project's old directory", "adopt", "adopt"
+            ),
+            CommandEntry(
+                "rebase",
+                "rebase [--force]",
+                "a new VM from the newest base, with the home directory of the old one",
+                "rebase",
+                "rebase",
+            ),
+            CommandEntry(
+                "doctor", "doctor [--json] [--fix]", "look for problems, and mend what is harmless", "doctor", "doctor"
+            ),
             CommandEntry(
                 "install-shims",
                 "install-shims [DIR] [--force]",

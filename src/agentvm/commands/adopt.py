@@ -1,0 +1,85 @@
+"""`agentvm adopt`: a project whose directory moved gets the VM that it had in the old place."""
+
+from __future__ import annotations
+
+from agentvm.commands.listing import our_instances
+from agentvm.commands.target import current_project, named_instance, project_spec
+from agentvm.commands.words import Arguments
+from agentvm.context import Context
+from agentvm.errors import Error, UsageError
+from agentvm.instances import carry_out, is_lost, lost_vms
+from agentvm.model import Instance, InstanceSpec
+from agentvm.plan import check_ours, heir_of, is_whole, kin_of, plan_adopt, plan_remove
+from agentvm.sharing import plan_sharing
+
+
+def adopt(context: Context, arguments: tuple[str, ...]) -> int:
+    parser = Arguments("adopt")
+    parser.add_argument("instance", nargs="?")
+    options = parser.parse_args(arguments)
+    project = current_project(context)
+    wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
+    context.backend.validate(wanted)
+    if _is_done(context, wanted):
+        return 0
+    old = _choose(context, wanted, options.instance)
+    # The new place's lock first: who runs something here waits for the VM.
+    with context.state.change(wanted.name, f"adopting {old.name}"), context.state.change(old.name, "moving it"):
+        if _is_done(context, wanted):
+            return 0
+        old = _check(context, named_instance(context, old.name), wanted)
+        carry_out(context, old.name, plan_adopt(old, wanted, context.backend.find(wanted.name)), "adopting it")
+        if not context.dry_run:
+            if mark := context.state.certificates(old.name):
+                # It is no mark of the VM under its new name: so the next run looks at its certificates.
+                context.state.remember_certificates(wanted.name, mark)
+            context.state.forget(old.name)
+    would = "would have" if context.dry_run else "has"
+    context.console.say(f"{wanted.project} {would} that VM now, as {wanted.name}")
+    return 0
+
+
+def _is_done(context: Context, wanted: InstanceSpec) -> bool:
+    """Whether an adoption that was killed had only its tail left to do. Raises Error when the project has another VM."""
+    actual = context.backend.find(wanted.name)
+    if actual is None or not is_whole(actual):
+        return False
+    check_ours(actual, context.prefix)
+    left = [one for one in kin_of(context.backend.list(), context.prefix, wanted.project) if one.name != wanted.name]
+    if not left:
+        raise Error(
+            f"This project has a VM already, {wanted.name}.",
+            "If you can do without what is in it, `agentvm rm` removes it; then adopt the other one.",
+        )
+    for one in left:
+        carry_out(context, one.name, plan_remove(one), "removing it")
+    context.console.say(f"{wanted.project} has that VM already, as {wanted.name}")
+    return True
+
+
+def _choose(context: Context, wanted: InstanceSpec, name: str | None) -> Instance:
+    """The instance that was named; else what a killed adoption left, or the one that was called like this project."""
+    if name is not None:
+        return _check(context, named_instance(context, name), wanted)
+    instances = context.backend.list()
+    if heir := heir_of(instances, context.prefix, wanted.project):
+        return heir
+    found = lost_vms(instances, wanted)
+    if len(found) == 1:
+        return found[0]
+    lost = [instance for instance in our_instances(context, instances) if is_lost(instance, context.prefix)]
+    if not lost:
+        raise Error("There is no VM whose project is gone.", "`agentvm list` tells which project each VM belongs to.")
+    names = ", ".join(f"{one.name} ({one.label.spec.project})" for one in lost if one.label)
+    raise UsageError(f"Which VM was this project's? Their projects are gone: {names}.", "`agentvm adopt INSTANCE`")
+
+
+def _check(context: Context, old: Instance, wanted: InstanceSpec) -> Instance:
+    label = check_ours(old, context.prefix)
+    if label.spec.project != wanted.project and not is_lost(old, context.prefix):
+        raise UsageError(
+            f"{old.name} is not the VM of a project that is gone"
+            + (f": {label.spec.project} is there." if label.spec.project else "."),
+            "Two directories can't have one VM.",
+        )
+    return old
