@@ -131,7 +131,10 @@ class Fake:
             self._expect(name, Status.STOPPED, Status.INCOMPLETE)
             import shutil
 
-            shutil.rmtree(place.path)
+            # At once out of sight: half of it would look like somebody else's.
+            hidden = self._place(f".{name}.{os.getpid()}.gone")
+            os.rename(place.path, hidden.path)
+            shutil.rmtree(hidden.path)
 
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         place = self._expect(name, Status.RUNNING)

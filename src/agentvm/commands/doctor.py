@@ -145,7 +145,7 @@ def _instances(context: Context) -> tuple[Finding, ...]:
 
 
 def _broken(instance: Instance) -> Finding:
-    command = f"agentvm stop {quote(instance.name)} --force"
+    command = f"agentvm stop {instance.name} --force"
     return Finding("warning", instance.name, f"is broken: {instance.detail}", "the next run mends it", command)
 
 
@@ -156,7 +156,7 @@ def _lost(instance: Instance) -> Finding:
         instance.name,
         f"its project is gone: {project}",
         "if it moved, adopt the VM there; else `agentvm prune` deletes it",
-        f"agentvm adopt {quote(instance.name)}",
+        f"agentvm adopt {instance.name}",
     )
 
 

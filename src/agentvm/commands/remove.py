@@ -13,7 +13,7 @@ from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.instances import carry_out
 from agentvm.model import Instance, Role, Status
-from agentvm.plan import has_own_name, heir_of, kin_of, plan_remove, plan_stop
+from agentvm.plan import has_own_name, heir_of, kin_of, next_name, plan_remove, plan_stop
 
 
 def stop(context: Context, arguments: tuple[str, ...]) -> int:
@@ -45,7 +45,9 @@ def remove(context: Context, arguments: tuple[str, ...]) -> int:
     options = parser.parse_args(arguments)
     instance = _target(context, options.instance)
     if instance is not None:
-        freed = sum(_remove(context, one, options.force) for one in (*_relics(context, instance), instance))
+        project = "" if options.instance else current_project(context).root
+        everything = (*_relics(context, instance, project), instance)
+        freed = sum(_remove(context, one, options.force) for one in everything)
         context.console.say(f"{show_size(freed)} {'would be ' if context.dry_run else ''}freed")
     return 0
 
@@ -139,12 +141,17 @@ def _target(context: Context, name: str | None) -> Instance | None:
     return named_instance(context, name)
 
 
-def _relics(context: Context, instance: Instance) -> tuple[Instance, ...]:
-    """What a killed adoption or rebase left beside a project's VM, which would come back in its place."""
-    if instance.label is None or not has_own_name(instance):
-        return ()
-    kin = kin_of(context.backend.list(), context.prefix, instance.label.spec.project)
-    return tuple(one for one in kin if one.name != instance.name)
+def _relics(context: Context, instance: Instance, project: str) -> tuple[Instance, ...]:
+    """What a killed adoption or rebase left beside a project's VM, which would come back in its place.
+
+    A half-made VM does not know its project, so that is given where it is known.
+    """
+    if instance.label is not None and has_own_name(instance):
+        project = instance.label.spec.project
+    kin = kin_of(context.backend.list(), context.prefix, project)
+    half = context.backend.find(next_name(instance.name))
+    found = (*kin, half) if half is not None and is_unfinished(half) else kin
+    return tuple(one for one in found if one.name != instance.name)
 
 
 def _remove(context: Context, instance: Instance, force: bool) -> int:

@@ -1,91 +1,120 @@
-"""What `--json` prints, key by key: the reference page is made from it, and a test holds the output to it.
+"""The form of every `--json`, key by key: what the reference says, and tests hold the commands to.
 
 Keys are added without a word. When one changes its meaning or goes away, `SCHEMA` counts up.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 SCHEMA = 1
 
 
-class Key(NamedTuple):
-    """One key of an object. `kind` is one of KINDS, or the name of an object in OBJECTS, with "[]" for a list of them."""
+class Key:
+    """One key. `kind` is string, integer, boolean, object or list; "or null" stands behind it where that may be."""
 
-    name: str
-    kind: str
-    meaning: str
-    optional: bool = False
-    """Whether it may be null."""
+    def __init__(self, name: str, kind: str, meaning: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.meaning = meaning
 
 
-KINDS = {"string": str, "integer": int, "boolean": bool, "object": dict}
+class Schema:
+    """`path` leads to the entries of a list in a command's output; without it the object itself is meant."""
 
+    def __init__(self, command: str, path: str, fields: tuple[Key, ...], version: int = SCHEMA) -> None:
+        self.command = command
+        self.version = version
+        self.path = path
+        self.fields = fields
+
+    @property
+    def title(self) -> str:
+        return f"{self.command}: each of {self.path}" if self.path else self.command
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(key.name for key in self.fields)
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        return tuple((key.name, key.meaning) for key in self.fields)
+
+
+_VERSION = Key("schema", "integer", "number of this form")
+_STATES = "running, starting, stopped, broken or incomplete"
 _GENERATION = Key(
-    "generation", "integer", "number of the base's snapshot: its own, or the one it was cloned from", True
+    "generation", "integer or null", "number of the base's snapshot: its own, or the one that it was cloned from"
 )
 _OLDER = Key("older_than_base", "boolean", "whether there is a newer snapshot than that")
-_CREATED = Key("created", "integer", "when it was made", True)
-_DISK = Key("disk", "integer", "bytes that its files really have on disk", True)
-_SESSIONS = Key("sessions", "session[]", "those that run now")
-_LAST_USE = Key("last_use", "integer", "when a session last began or ended", True)
-_SINCE = Key("running_since", "integer", "when it was started", True)
-_SCHEMA = Key("schema", "integer", "the number of this description")
+_LASTING = (
+    Key("created", "integer or null", "when it was made: Unix time in seconds, as all times here"),
+    Key("disk", "integer or null", "bytes that its files really have on disk"),
+    Key("running_since", "integer or null", "when it was started, if it runs"),
+    Key("last_use", "integer or null", "when a session last began or ended, as far as is known"),
+)
+_SESSIONS = Key("sessions", "list", "those that run now")
+_SESSION = (
+    Key("pid", "integer", "process id of agentvm"),
+    Key("what", "string", "the agent, or the program"),
+    Key("since", "integer", "when it began"),
+)
 
-OBJECTS = {
-    "status": (
-        _SCHEMA,
-        Key("project", "string", "directory of the project"),
-        Key("instance", "string", "name of its VM, also when there is none yet"),
-        Key("status", "string", "absent, running, starting, stopped, broken or incomplete"),
-        _GENERATION,
-        Key("newest_generation", "integer", "number of the newest snapshot", True),
-        _OLDER,
-        Key("pending_change", "boolean", "whether the next run changes what is shared, or resources"),
-        _CREATED,
-        _DISK,
-        _SINCE,
-        _LAST_USE,
-        Key("mounts", "mount[]", "what is shared"),
-        Key("agents", "object", "versions of the agents by their names, if the VM runs and tells them", True),
-        _SESSIONS,
+SCHEMAS = (
+    Schema(
+        "status",
+        "",
+        (
+            _VERSION,
+            Key("project", "string", "the project's directory"),
+            Key("instance", "string", "the name of its VM, which need not be there"),
+            Key("status", "string", f"absent, {_STATES}"),
+            _GENERATION,
+            Key("newest_generation", "integer or null", "number of the newest snapshot"),
+            _OLDER,
+            Key("pending_change", "boolean", "whether the next run changes mounts or resources"),
+            *_LASTING,
+            Key("mounts", "list", "what is shared"),
+            Key("agents", "object or null", "versions by name, as the running VM tells them"),
+            _SESSIONS,
+        ),
     ),
-    "list": (_SCHEMA, Key("instances", "instance[]", "by name")),
-    "instance": (
-        Key("name", "string", "name of the VM"),
-        Key("prefix", "string", "the first part of its name"),
-        Key("status", "string", "running, starting, stopped, broken or incomplete"),
-        Key("role", "string", "base, golden, project or draft; null when it is half-made", True),
-        Key("project", "string", "directory of the project", True),
-        Key("project_exists", "boolean", "whether that is there", True),
-        _GENERATION,
-        _OLDER,
-        _CREATED,
-        _DISK,
-        _SINCE,
-        _LAST_USE,
-        _SESSIONS,
+    Schema(
+        "status",
+        "mounts",
+        (
+            Key("location", "string", "on your computer"),
+            Key("point", "string", "in the VM"),
+            Key("writable", "boolean", "whether the VM may write"),
+        ),
     ),
-    "doctor": (
-        _SCHEMA,
-        Key("findings", "finding[]", "in the order of the text"),
+    Schema("status", "sessions", _SESSION),
+    Schema("list", "", (_VERSION, Key("instances", "list", "by name"))),
+    Schema(
+        "list",
+        "instances",
+        (
+            Key("name", "string", "the VM's name"),
+            Key("prefix", "string", "the first part of it"),
+            Key("status", "string", _STATES),
+            Key("role", "string or null", "base, golden, project, or draft for what a rebase makes; null if half-made"),
+            Key("project", "string or null", "the project's directory"),
+            Key("project_exists", "boolean or null", "whether that is there"),
+            _GENERATION,
+            _OLDER,
+            *_LASTING,
+            _SESSIONS,
+        ),
     ),
-    "mount": (
-        Key("location", "string", "directory of the host"),
-        Key("point", "string", "where the guest has it"),
-        Key("writable", "boolean", "whether the guest may write"),
+    Schema("list", "instances.sessions", _SESSION),
+    Schema("doctor", "", (_VERSION, Key("findings", "list", "in the order of the text"))),
+    Schema(
+        "doctor",
+        "findings",
+        (
+            Key("verdict", "string", "ok, warning or error"),
+            Key("subject", "string", "what it is about"),
+            Key("text", "string", "what was found"),
+            Key("hint", "string", "what mends it, in words, or nothing"),
+            Key("command", "string", "a command line that mends it, or nothing"),
+        ),
     ),
-    "session": (
-        Key("pid", "integer", "process id of agentvm on the host"),
-        Key("what", "string", "the agent, or the program"),
-        Key("since", "integer", "when it began"),
-    ),
-    "finding": (
-        Key("verdict", "string", "ok, warning or error"),
-        Key("subject", "string", "what was looked at"),
-        Key("text", "string", "what was found"),
-        Key("hint", "string", "what mends it, in words; may be empty"),
-        Key("command", "string", "a command line that mends it; may be empty"),
-    ),
-}
+)

@@ -151,11 +151,15 @@ class Lima:
     def delete(self, name: str) -> None:
         self._limactl.settle(name)
         directory = self._directory(name)
+        if not directory.exists():
+            self._forget(name)
+            return
+        # Cut short, it may have lost its label first: so that it is not taken for somebody else's.
+        self._claim(name)
         if directory.configured():
             self._limactl.delete(name, force=directory.read_label() is None)
         directory.remove()
-        self._unclaim(name)
-        self._limactl.forget(name)
+        self._forget(name)
 
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         words = ("sudo", "-n", "--", *command.argv) if command.root else command.argv
@@ -248,6 +252,10 @@ class Lima:
     def _claim_path(self, name: str) -> str:
         return os.path.join(self._state, "making", name)
 
+    def _claim(self, name: str) -> None:
+        make_private_directory(os.path.dirname(self._claim_path(name)))
+        write_atomically(self._claim_path(name), f"{os.getpid()}\n".encode())
+
     def _is_claimed(self, name: str) -> bool:
         return os.path.exists(self._claim_path(name))
 
@@ -259,13 +267,16 @@ class Lima:
     def _unclaim(self, name: str) -> None:
         remove_file(self._claim_path(name))
 
+    def _forget(self, name: str) -> None:
+        self._unclaim(name)
+        self._limactl.forget(name)
+
     def _make(self, spec: InstanceSpec, make: Callable[[], None]) -> None:
         directory = self._directory(spec.name)
         self._limactl.settle(spec.name)
         if directory.exists():
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
-        make_private_directory(os.path.dirname(self._claim_path(spec.name)))
-        write_atomically(self._claim_path(spec.name), f"{os.getpid()}\n".encode())
+        self._claim(spec.name)
         try:
             make()
         except BaseException:
