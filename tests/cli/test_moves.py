@@ -259,24 +259,55 @@ def letters(world: World) -> list[str]:
 
 
 def test_rebase_killed_at_any_step_loses_nothing_and_goes_on(aged: World) -> None:
+    """Whatever comes next: the rebase again, a session, doctor, or its end by rm."""
     name = aged.instance()
     saved, number = Saved(aged), 1
     while kill_at(aged, number, "rebase"):
         assert letters(aged), f"step {number}"
-        if number % 2:
-            assert (
-                again(aged, "shell", "--", "cat", f"{aged.fake}/{name}/home/.cache/deep/kept").out
-                == f"{KEPT}\n".encode()
-            )
-        ended = again(aged, "rebase")
-        assert ended.status == 0, f"step {number}: {ended.err.decode()}"
-        assert letters(aged) == [name], f"step {number}"
-        assert roles(aged) == {name: "project"}, f"step {number}"
-        assert again(aged, "list").out.count(b" g2 ") == 2, f"step {number}"
+        NEXT[number % len(NEXT)](aged, name)
         saved.restore()
         number += 1
     assert number > 30
     assert read(aged) == f"{KEPT}\n1\n"
+
+
+def rebase_again(world: World, name: str) -> None:
+    ended = again(world, "rebase")
+    assert ended.status == 0, ended
+    assert roles(world) == {name: "project"}
+    assert letters(world) == [name]
+    assert json.loads((world.fake / name / "agentvm.json").read_text())["generation"] == 2
+
+
+def work_again(world: World, name: str) -> None:
+    """Then the letter is read where it belongs, and what is left beside goes with the next rebase."""
+    ended = again(world, "shell", "--", "cat", f"{world.fake}/{name}/home/.cache/deep/kept")
+    assert ended.out == f"{KEPT}\n".encode(), ended
+    rebase_again(world, name)
+
+
+def doctor_looks(world: World, name: str) -> None:
+    """It deletes what is left, or says that the only VM is on its way, and then the next run brings it there."""
+    assert again(world, "doctor", "--fix").status == 0
+    assert letters(world)
+    if roles(world) != {name: "project"}:
+        assert roles(world) == {f"{name}-next": "project"}
+        assert b"is on its way to" in again(world, "doctor").out
+        assert again(world, "shell", "--", "true").status == 0
+        assert again(world, "doctor", "--fix").status == 0
+    assert letters(world) == [name]
+    assert roles(world) == {name: "project"}
+
+
+def remove_all(world: World, name: str) -> None:
+    """Nothing that holds something comes back afterwards."""
+    assert again(world, "rm").status == 0
+    assert set(roles(world).values()) <= {"", "draft"}
+    assert again(world, "prune").status == 0
+    assert roles(world) == {}
+
+
+NEXT = (rebase_again, work_again, rebase_again, doctor_looks, remove_all)
 
 
 def test_adopt_killed_at_any_step_loses_nothing_and_goes_on(moved: World) -> None:
@@ -292,33 +323,3 @@ def test_adopt_killed_at_any_step_loses_nothing_and_goes_on(moved: World) -> Non
         number += 1
     assert number > 15
     assert read(moved) == f"{KEPT}\n1\n"
-
-
-def test_what_a_killed_rebase_left_is_found_and_deleted_by_doctor(aged: World) -> None:
-    """Or said to be on its way, when it is the only one; the next run then brings it there."""
-    name = aged.instance()
-    saved, number = Saved(aged), 1
-    while kill_at(aged, number, "rebase"):
-        assert again(aged, "doctor", "--fix").status == 0
-        assert letters(aged), f"step {number}"
-        if roles(aged) != {name: "project"}:
-            assert roles(aged) == {f"{name}-next": "project"}, f"step {number}"
-            assert b"is on its way to" in again(aged, "doctor").out
-            assert again(aged, "shell", "--", "true").status == 0
-            assert again(aged, "doctor", "--fix").status == 0
-        assert letters(aged) == [name], f"step {number}"
-        assert roles(aged) == {name: "project"}, f"step {number}"
-        saved.restore()
-        number += 2
-
-
-def test_rm_leaves_nothing_that_would_come_back(aged: World) -> None:
-    saved, number = Saved(aged), 1
-    while kill_at(aged, number, "rebase"):
-        assert again(aged, "rm").status == 0
-        if left := roles(aged):
-            assert set(left.values()) <= {"", "draft"}, f"step {number}"
-            assert again(aged, "prune").status == 0
-        assert roles(aged) == {}, f"step {number}"
-        saved.restore()
-        number += 4

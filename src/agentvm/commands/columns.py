@@ -88,7 +88,7 @@ def _widest(lines: Sequence[Sequence[str]], number: int) -> int:
 
 
 def _least(column: Column, full: int) -> int:
-    return min(full, column.least) if column.least else full
+    return min(full, max(column.least, cells(column.title))) if column.least else full
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -51,6 +51,8 @@ def status(context: Context, arguments: tuple[str, ...]) -> int:
 def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> dict[str, Any]:
     spec = actual.label.spec if actual and actual.label else None
     newest = context.state.newest_generation()
+    # Before the time of the last use, which a dead session that is found here changes.
+    sessions = [record._asdict() for record in context.state.sessions(wanted.name)]
     return {
         "schema": SCHEMA,
         "project": wanted.project,
@@ -63,7 +65,7 @@ def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> d
         **(lasting_facts(context, actual) if actual else dict.fromkeys(_LASTING)),
         "mounts": [mount._asdict() for mount in (spec or wanted).mounts],
         "agents": _versions(context, actual) if actual and actual.status is Status.RUNNING else None,
-        "sessions": [record._asdict() for record in context.state.sessions(wanted.name)],
+        "sessions": sessions,
     }
 
 
