@@ -11,9 +11,6 @@ from agentvm.commands.table import COMMANDS
 from agentvm.settings import SETTINGS
 from tests.cli.world import World, write_program
 
-STATUS_KEYS = "schema project instance status generation newest_generation older_than_base pending_change mounts agents sessions".split()
-LIST_KEYS = "name status role project project_exists generation older_than_base created sessions".split()
-
 
 def test_version_and_help_need_nothing(world: World) -> None:
     """Neither a project, nor a good setting, nor a backend."""
@@ -45,21 +42,13 @@ def test_each_command_has_help_that_does_nothing(world: World) -> None:
     assert world.tree() == before
 
 
-def test_json_has_the_documented_keys(ready: World) -> None:
+def test_json_tells_of_the_project_and_all_vms(ready: World) -> None:
     status = ready.json("status")
-    assert list(status) == STATUS_KEYS
     assert (status["schema"], status["project"], status["status"]) == (1, str(ready.project), "running")
-    assert {tuple(mount) for mount in status["mounts"]} == {("location", "point", "writable")}
     writable = {mount["point"]: mount["writable"] for mount in status["mounts"]}
     assert writable[str(ready.project)] is True
     assert writable[str(ready.config / "gh")] is False
-    listed = ready.json("list")
-    assert listed["schema"] == 1
-    assert all(list(entry) == LIST_KEYS for entry in listed["instances"])
-    assert [entry["role"] for entry in listed["instances"]] == ["base", "golden", "project"]
-    checked = ready.json("doctor")
-    assert checked["schema"] == 1
-    assert all(list(finding) == ["verdict", "subject", "text", "hint"] for finding in checked["findings"])
+    assert [entry["role"] for entry in ready.json("list")["instances"]] == ["base", "golden", "project"]
 
 
 def test_status_before_and_during_a_session(world: World) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agentvm.commands.schemas import SCHEMAS
 from agentvm.commands.table import GROUPS
 from agentvm.settings import SETTINGS
 
@@ -26,7 +27,12 @@ Exit statuses: for a program in a VM its own, and 128 + n when signal n ended it
 a sentence with a next step; 2 the command line or a setting is wrong, and nothing was changed; 3 a bug, with a traceback
 in a log whose path is shown; 130 interrupted. Standard output has what was asked for, standard error the conversation.
 
-`--json` prints an object with `schema` 1.
+TIME is a whole number and its unit: `90m`, `2h`, `30d`, `1w`.
+"""
+
+_JSON = """\
+`--json` prints one object. Times are Unix time in seconds, sizes are bytes. `schema` is the number of the form below: keys
+may be added to it; when one changes its meaning or goes away, it counts up.
 """
 
 _SETTINGS = """\
@@ -60,6 +66,11 @@ def render() -> str:
     for title, commands in GROUPS:
         rows = "".join(f"| `agentvm {_cell(command.usage)}` | {command.summary} |\n" for command in commands)
         parts.append(f"### {title}\n\n| command | |\n|---|---|\n{rows}")
+    parts += ["## JSON\n", _JSON]
+    for schema in SCHEMAS:
+        rows = "".join(f"| `{key.name}` | {key.kind} | {key.meaning} |\n" for key in schema.fields)
+        title = f"`agentvm {schema.command} --json`" + (f": each of `{schema.path}`" if schema.path else "")
+        parts.append(f"{title}\n\n| key | kind | |\n|---|---|---|\n{rows}")
     rows = "".join(f"| `{s.variable}` | {f'`{s.default}`' if s.default else ''} | {s.help} |\n" for s in SETTINGS)
     parts += ["## Settings\n", _SETTINGS, f"| variable | default | meaning |\n|---|---|---|\n{rows}", _LISTS]
     return "\n".join(parts)
