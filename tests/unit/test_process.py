@@ -294,3 +294,45 @@ def test_a_program_that_says_too_much_is_stopped() -> None:
     pending = process.begin(sh("exec yes"), ENVIRONMENT)
     with pytest.raises(Error, match="said more than"):
         pending.finish(30)
+
+
+# --- From one program into another -------------------------------------------------------------------------------------
+
+
+def test_connect_passes_every_byte_and_tells_how_many(tmp_path: Path) -> None:
+    content, target, told = os.urandom(3_000_000), tmp_path / "target", list[int]()
+    (tmp_path / "source").write_bytes(content)
+    source = sh('cat "$1"; echo aside >&2; exit 3', str(tmp_path / "source"))
+    ends = process.connect(source, sh('cat >"$1"; echo done', str(target)), ENVIRONMENT, told.append, patience=30)
+    assert ends == (process.Completed(3, b"", b"aside\n"), process.Completed(0, b"", b"done\n"))
+    assert target.read_bytes() == content
+    assert told == sorted(told)
+    assert told[-1] == len(content)
+
+
+def test_connect_ends_the_source_when_the_target_is_gone() -> None:
+    source, target = process.connect(
+        sh("exec yes"), sh("echo full >&2; exit 9"), ENVIRONMENT, lambda total: None, patience=30
+    )
+    assert target == process.Completed(9, b"", b"full\n")
+    assert source.status == -signal.SIGPIPE
+
+
+def test_connect_keeps_the_end_of_what_is_said_without_waiting_for_a_reader() -> None:
+    noise = "i=0; while [ $i -lt 20000 ]; do echo line $i >&2; i=$((i+1)); done"
+    source, _ = process.connect(sh(noise), sh("cat"), ENVIRONMENT, lambda total: None, patience=30)
+    assert source.stderr.endswith(b"line 19999\n")
+    assert len(source.stderr) <= 4096
+
+
+@pytest.mark.parametrize(("source", "target"), [("exec sleep 60", "cat"), ("exec cat /dev/zero", "exec sleep 60")])
+def test_connect_gives_up_when_nothing_moves(source: str, target: str) -> None:
+    with pytest.raises(process.TooSlow):
+        process.connect(sh(source), sh(target), ENVIRONMENT, lambda total: None, patience=0.5)
+
+
+def test_connect_leaves_nothing_when_one_is_not_there(tmp_path: Path) -> None:
+    source = sh('echo $$ >"$1"; exec sleep 60', str(tmp_path / "pid"))
+    with pytest.raises(process.Missing):
+        process.connect(source, ("/nowhere/program",), ENVIRONMENT, lambda total: None, patience=30)
+    until(lambda: not (tmp_path / "pid").exists() or has_ended(int((tmp_path / "pid").read_text() or "0")))
