@@ -71,8 +71,15 @@ def test_a_long_value_goes_on_below_itself() -> None:
     assert pairs(rows, None).splitlines()[1] == "status   running; the next run changes what is shared"
 
 
-def test_a_path_is_not_broken() -> None:
-    assert wrap("ok  /a/very/long/path/that/nobody/would/want/broken", 30, 4).split() == [
-        "ok",
-        "/a/very/long/path/that/nobody/would/want/broken",
+def test_a_word_that_is_too_long_begins_beside_its_name_and_is_broken() -> None:
+    assert wrap("ok  ", "shares /a/very/long/path/that/is", 20, 4).splitlines() == [
+        "ok  shares /a/very/l",
+        "    ong/path/that/is",
     ]
+    assert wrap("ok  ", "", 20, 4) == "ok"
+
+
+def test_names_are_whole_as_long_as_something_else_can_go() -> None:
+    columns = (Column("NAME", least=30, floor=8), *COLUMNS[1:])
+    assert fit(columns, ROWS, 44).splitlines()[1].split() == ["agentvm-web-1a2b3c4d", "running", "..rojects/web"]
+    assert fit(columns, ROWS, 30).splitlines()[1].startswith("agentv")

@@ -22,12 +22,14 @@ def screen_width(context: Context) -> int | None:
 
 
 class Column(NamedTuple):
-    """One column. A column whose `least` is 0 never shrinks; one whose `drop` is 0 never drops, else the highest goes first."""
+    """One column. One whose `least` is 0 never shrinks; of those whose `drop` is not 0 the highest drops first."""
 
     title: str
     drop: int = 0
     least: int = 0
     """Cells that are left of it before a column is dropped."""
+    floor: int = 0
+    """Cells that are left when there is nothing to drop any more; 0 is as `least`."""
     keep_end: bool = False
     """The end of a cell tells more than its beginning, as of a path."""
 
@@ -35,34 +37,45 @@ class Column(NamedTuple):
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """The table with its titles. Without a width, as for a file or a pipe, everything is whole."""
     lines = [[column.title for column in columns], *([_on_one_line(cell) for cell in row] for row in rows)]
+    full = [max(cells(line[number]) for line in lines) for number in range(len(columns))]
     if width is None:
-        return _join(lines, [_widest(lines, number) for number in range(len(columns))])
+        return _join(lines, full)
+    shown = _choose(columns, full, width)
+    least = [_least(columns[n], full[n], columns[n].least) for n in shown]
+    if _total(least) > width:
+        least = [_least(columns[n], full[n], columns[n].floor or columns[n].least) for n in shown]
+    widths = _shrink([full[n] for n in shown], least, width)
+    cut = [[_cut(line[n], room, columns[n].keep_end) for n, room in zip(shown, widths, strict=True)] for line in lines]
+    return "\n".join(cut_to(line, width) for line in _join(cut, widths).split("\n"))
+
+
+def _choose(columns: Sequence[Column], full: Sequence[int], width: int) -> list[int]:
+    """The numbers of the columns for which there is room."""
     shown = list(range(len(columns)))
-    while (narrowest := _total([_least(columns[n], _widest(lines, n)) for n in shown])) > width:
+    while _total([_least(columns[n], full[n], columns[n].least) for n in shown]) > width:
         droppable = [number for number in shown if columns[number].drop]
         if not droppable:
             break
         shown.remove(max(droppable, key=lambda number: columns[number].drop))
-    widths = [_widest(lines, number) for number in shown]
-    _shrink(widths, [_least(columns[n], full) for n, full in zip(shown, widths, strict=True)], max(width, narrowest))
-    cut = [[_cut(line[n], room, columns[n].keep_end) for n, room in zip(shown, widths, strict=True)] for line in lines]
-    return "\n".join(cut_to(line, width) for line in _join(cut, widths).split("\n"))
+    return shown
 
 
 def pairs(rows: Sequence[tuple[str, str]], width: int | None) -> str:
     """Names and values, where a value that is too long goes on below itself: nothing is left out."""
     indent = max(cells(name) for name, _ in rows) + len(_GAP)
-    return "\n".join(wrap(f"{name:{indent}}{_on_one_line(value)}", width, indent) for name, value in rows)
+    return "\n".join(wrap(f"{name:{indent}}", _on_one_line(value), width, indent) for name, value in rows)
 
 
-def wrap(text: str, width: int | None, indent: int) -> str:
-    """One line of text as lines of this width, all but the first indented; one line without a width."""
+def wrap(head: str, text: str, width: int | None, indent: int) -> str:
+    """A text behind the head of its first line, going on below itself; one line without a width."""
     if width is None:
-        return text
+        return head + text
     import textwrap
 
-    room = max(width, indent + 20)
-    return textwrap.fill(text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+    # The first line's place for the head, which itself is not to be broken.
+    hang, room = " " * indent, max(width, indent + 10)
+    lines = textwrap.wrap(text, room, initial_indent=" " * cells(head), subsequent_indent=hang, break_on_hyphens=False)
+    return "\n".join([head + lines[0][cells(head) :], *lines[1:]]) if lines else head.rstrip()
 
 
 def cells(text: str) -> int:
@@ -83,27 +96,25 @@ def _on_one_line(cell: str) -> str:
     return "".join("?" if char in "\n\t\r" else char for char in cell)
 
 
-def _widest(lines: Sequence[Sequence[str]], number: int) -> int:
-    return max(cells(line[number]) for line in lines)
-
-
-def _least(column: Column, full: int) -> int:
-    return min(full, max(column.least, cells(column.title))) if column.least else full
+def _least(column: Column, full: int, least: int) -> int:
+    return min(full, max(least, cells(column.title))) if least else full
 
 
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * max(0, len(widths) - 1)
 
 
-def _shrink(widths: list[int], least: Sequence[int], width: int) -> None:
-    """Take from the column that has the most to give, until all fit."""
+def _shrink(full: Sequence[int], least: Sequence[int], width: int) -> list[int]:
+    """Take from the column that has the most to give, until all fit or none can give any more."""
+    widths = list(full)
     while (over := _total(widths) - width) > 0:
         spare = [have - need for have, need in zip(widths, least, strict=True)]
         number = max(range(len(widths)), key=lambda n: spare[n])
         if spare[number] <= 0:
-            return
+            break
         second = max((s for n, s in enumerate(spare) if n != number), default=0)
         widths[number] -= min(over, spare[number], max(1, spare[number] - second))
+    return widths
 
 
 def _cut(text: str, width: int, keep_end: bool) -> str:

@@ -74,7 +74,7 @@ def _show(findings: tuple[Finding, ...], width: int | None) -> str:
     for finding in findings:
         start = f"{_SIGNS[finding.verdict]:4}  {finding.subject:{subjects}}  "
         indent = cells(start) if subjects else 6
-        lines.append(wrap(start + finding.text + _remedy(finding), width, indent))
+        lines.append(wrap(start, finding.text + _remedy(finding), width, indent))
     return "\n".join(lines)
 
 

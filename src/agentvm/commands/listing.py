@@ -15,14 +15,14 @@ from agentvm.model import Instance, Role, Status
 from agentvm.state import SessionRecord, State
 
 _COLUMNS = (
-    Column("NAME", least=20),
+    Column("NAME", least=37, floor=20),
     Column("STATUS"),
     Column("ROLE", drop=5),
     Column("BASE", drop=3),
     Column("AGE", drop=4),
     Column("DISK", drop=2),
     Column("SESSIONS", drop=1, least=8),
-    Column("PROJECT", least=9, keep_end=True),
+    Column("PROJECT", least=16, floor=9, keep_end=True),
 )
 
 
