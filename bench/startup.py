@@ -54,9 +54,13 @@ def measure_all(python: str, scratch: Path, pairs: int) -> list[Row]:
     }
     bare = [python, "-I", "-S", "-c", "pass"]
     agentvm = [python, "-I", "-S", str(ARCHIVE)]
+    # Makes the one VM whose name a completion then tells.
+    spend([*agentvm, "shell", "--", "true"], environment, project)
     cases = {
         "agentvm --version": ([*agentvm, "--version"], environment),
         "agentvm --help": ([*agentvm, "--help"], environment),
+        "agentvm completion bash": ([*agentvm, "completion", "bash"], environment),
+        "agentvm complete-instances": ([*agentvm, "complete-instances"], environment),
         "agentvm shell -- true (fake, warm)": ([*agentvm, "shell", "--", "true"], environment),
         "agentvm --version, no cache": ([*agentvm, "--version"], {**environment, "HOME": os.devnull}),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from agentvm.context import Context
 from agentvm.errors import Error
@@ -10,16 +12,35 @@ from agentvm.model import InstanceSpec
 from agentvm.plan import Action, Clone, CopyHome, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
 from agentvm.state import make_private_directory
 
-_TELL = 10.0
-"""Seconds between two words about how far it is."""
+if TYPE_CHECKING:
+    from io import FileIO
+
+    from agentvm.provision import Step
 
 
 def apply(context: Context, plan: Plan) -> None:
     """Carry out a plan, or only print it with --dry-run. Raises Error at the first action that fails."""
     for action in plan:
-        context.console.say(f"{'would ' if context.dry_run else ''}{action}")
-        if not context.dry_run:
-            _carry_out(context, action)
+        if context.dry_run:
+            context.console.say(f"would {action}")
+        elif isinstance(action, Provision):
+            _provision(context, action)
+        elif isinstance(action, CopyHome):
+            _copy_home(context, action)
+        else:
+            with context.console.work(str(action), _look(context, action)):
+                _carry_out(context, action)
+
+
+def _look(context: Context, action: Action) -> Callable[[], str]:
+    """What tells how far an action is; `str` tells nothing."""
+    match action:
+        case Create(spec) | Clone(_, spec):
+            return partial(context.backend.progress, spec.name)
+        case Start(name):
+            return partial(context.backend.progress, name)
+        case _:
+            return str
 
 
 def _carry_out(context: Context, action: Action) -> None:
@@ -41,19 +62,8 @@ def _carry_out(context: Context, action: Action) -> None:
             backend.stop(name, force)
         case Delete(name):
             backend.delete(name)
-        case Provision() | Seal() | CopyHome():
-            _carry_out_inside(context, action)
-
-
-def _carry_out_inside(context: Context, action: Provision | Seal | CopyHome) -> None:
-    """What happens in guests."""
-    match action:
-        case Provision(name):
-            _provision(context, name)
         case Seal(name):
             _seal(context, name)
-        case CopyHome(source, target):
-            _copy_home(context, source, target)
 
 
 def make_locations(spec: InstanceSpec) -> None:
@@ -63,18 +73,16 @@ def make_locations(spec: InstanceSpec) -> None:
             make_private_directory(mount.location)
 
 
-def _copy_home(context: Context, source: str, target: str) -> None:
-    """With a word now and then: it can take long, and nobody knows beforehand how much it is."""
-    told, size = time.monotonic(), 0
+def _copy_home(context: Context, action: CopyHome) -> None:
+    """Nobody knows beforehand how much it is; so it is told how much passed."""
+    size = 0
 
     def passed(total: int) -> None:
-        nonlocal told, size
+        nonlocal size
         size = total
-        if time.monotonic() - told >= _TELL:
-            told = time.monotonic()
-            context.console.say(f"copied {total / 2**20:.0f} MiB")
 
-    context.backend.copy_home(source, target, passed)
+    with context.console.work(str(action), lambda: f"{size / 2**20:.0f} MiB"):
+        context.backend.copy_home(action.source, action.target, passed)
     context.console.say(f"copied {size / 2**20:.0f} MiB, and it is whole")
 
 
@@ -85,26 +93,35 @@ def _seal(context: Context, name: str) -> None:
         raise Error(f"The machine id of {name} could not be emptied.", "`agentvm base shell` looks into the base.")
 
 
-def _provision(context: Context, name: str) -> None:
-    """Run every step, live and into a log. A failure leaves the base as it is, for a look into it."""
+def _provision(context: Context, action: Provision) -> None:
+    """Run every step, told of as it goes on, and into a log. A failure leaves the base as it is, for a look into it."""
     from agentvm.manifest import load_manifest
     from agentvm.provision import provisioning_steps
 
     steps = provisioning_steps(load_manifest(context.settings.base_manifest_dir))
     path = context.state.log("provision")
-    context.console.say(f"provisioning from {len(steps)} steps; the log is {path}")
+    context.console.say(f"{action}: {len(steps)} steps; the log is {path}")
     with open(path, "ab", buffering=0) as log:
-
-        def output(data: bytes) -> None:
-            log.write(data)
-            context.console.pass_on(data)
-
         for number, step in enumerate(steps, 1):
-            context.console.say(f"[{number}/{len(steps)}] {step.title}")
             log.write(f"--- {step.title}\n".encode())
-            if (status := context.backend.run(name, step.command, output)) != 0:
-                raise Error(
-                    f"Provisioning failed: {step.title} ended with status {status}; the log is {path}",
-                    "Mend the manifest and run `agentvm base apply` again; `agentvm base shell` looks into the base. "
-                    "Projects go on with the last snapshot.",
-                )
+            with context.console.work(f"[{number}/{len(steps)}] {step.title}"):
+                _take(context, action.name, step, log, path)
+
+
+def _take(context: Context, name: str, step: Step, log: FileIO, path: str) -> None:
+    from agentvm.provision import Packages
+
+    packages = Packages()
+
+    def output(data: bytes) -> None:
+        log.write(data)
+        context.console.pass_on(data)
+        if stage := packages.read(data):
+            context.console.stage(stage)
+
+    if (status := context.backend.run(name, step.command, output)) != 0:
+        raise Error(
+            f"Provisioning failed: {step.title} ended with status {status}; the log is {path}",
+            "Mend the manifest and run `agentvm base apply` again; `agentvm base shell` looks into the base. "
+            "Projects go on with the last snapshot.",
+        )

@@ -52,6 +52,12 @@ class Backend(Protocol):
     def delete(self, name: str) -> None:
         """Remove a STOPPED or INCOMPLETE instance with everything that belongs to it. Does nothing when there is none."""
 
+    def progress(self, name: str) -> str:
+        """How far a `create`, `clone` or `start` is that runs now, in a few words; empty when nothing is known.
+
+        Called several times a second from another thread, so it starts no process, takes no lock and never raises.
+        """
+
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         """Run a program in a RUNNING guest and return its exit status; `output` is fed both its streams as they come."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _BUG = 3
 _USAGE = 2
+_INSTANCE_NAMES = "complete-instances"
+"""A command that nobody types: the completions do."""
 
 
 class Options:
@@ -35,15 +37,17 @@ class Options:
 
 def main(argv: list[str]) -> int:
     """Run one command line (without the program's name) and return its exit status."""
-    console = Console()
+    console = Console(live=os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb")
     try:
         options, words = parse_options(argv)
         console.verbosity = options.verbosity
         if options.version:
             console.product(f"agentvm {__version__}")
             return 0
-        if options.help or not words or words[0] == "help":
-            return _help(console, words[1:] if words[:1] == ["help"] else words, bool(words or options.help))
+        if options.help or not words:
+            return _help(console, tuple(words[:1]), options.help)
+        if words == [_INSTANCE_NAMES]:
+            return _tell_instance_names(console)
         return _dispatch(console, options, words)
     except KeyboardInterrupt:
         console.fail("interrupted")
@@ -70,8 +74,17 @@ def parse_options(argv: list[str]) -> tuple[Options, list[str]]:
         else:
             from agentvm.errors import UsageError
 
-            raise UsageError(f"There is no option {word!r}.", "`agentvm --help` shows all of them.")
+            raise UsageError(
+                f"There is no option {word!r}.{_nearest_option(word)}", "`agentvm --help` shows all of them."
+            )
     return options, rest
+
+
+def _nearest_option(word: str) -> str:
+    from agentvm.commands.table import GLOBAL_OPTIONS
+    from agentvm.errors import nearest
+
+    return nearest(word, [option.name for option in GLOBAL_OPTIONS])
 
 
 def read_host() -> Host:
@@ -109,20 +122,22 @@ def make_backend(host: Host, settings: Settings, state_directory: str, report: C
     if settings.backend == "fake":
         from agentvm.fake import Fake
 
-        return Fake(host, settings.fake_dir or os.path.join(state_directory, "fake"), settings.instance_prefix)
+        return Fake(host, _instances_directory(host, settings), settings.instance_prefix)
     from agentvm.lima.backend import Lima
 
     return Lima(host, settings, state_directory, report)
 
 
 def _dispatch(console: Console, options: Options, words: list[str]) -> int:
-    from agentvm.commands.table import find_command, show_command
+    from agentvm.commands.table import find_command
 
     command = find_command(words[0])
-    if not command.passes_on and any(word in ("-h", "--help") for word in words[1:]):
-        console.product(show_command(command))
-        return 0
-    return command.load()(_context(console, options), tuple(words[1:]))
+    arguments = tuple(words[1:])
+    own = command.own(arguments)
+    if "-h" in own or "--help" in own:
+        part = next((word for word in own if command.part(word)), None)
+        return _help(console, (command.name, part) if part else (command.name,), asked=True)
+    return command.load()(console if command.early else _context(console, options), arguments)
 
 
 def _context(console: Console, options: Options) -> Context:
@@ -132,22 +147,52 @@ def _context(console: Console, options: Options) -> Context:
 
     host = read_host()
     settings = read_settings(host)
-    root = host.environment.get("XDG_STATE_HOME") or os.path.join(host.home, ".local", "state")
-    directory = os.path.join(root, "agentvm", settings.instance_prefix)
+    directory = _state_directory(host, settings)
     backend = make_backend(host, settings, directory, console.say)
     context = Context(host, settings, backend, State(directory, console.say), console)
     return context.rehearse() if options.dry_run else context
 
 
-def _help(console: Console, words: list[str], asked: bool) -> int:
-    from agentvm.commands.table import find_command, show_all, show_command
+def _state_directory(host: Host, settings: Settings) -> str:
+    root = host.environment.get("XDG_STATE_HOME") or os.path.join(host.home, ".local", "state")
+    return os.path.join(root, "agentvm", settings.instance_prefix)
 
-    text = show_command(find_command(words[0])) if words else show_all()
+
+def _help(console: Console, words: tuple[str, ...], asked: bool) -> int:
+    from agentvm.commands.layout import lay_out
+    from agentvm.commands.pages import find_page
+
+    text = lay_out(find_page(words), console.width())
     if asked:
         console.product(text)
         return 0
     console.fail("what shall I do?\n" + text)
     return _USAGE
+
+
+def _tell_instance_names(console: Console) -> int:
+    """For the completions: quick, since it looks into directories only, and silent whatever is wrong."""
+    from agentvm.commands.names import instance_names
+    from agentvm.errors import Error
+    from agentvm.settings import read_settings
+
+    try:
+        host = read_host()
+        settings = read_settings(host)
+        names = instance_names(_instances_directory(host, settings), settings.instance_prefix)
+    except (Error, OSError):
+        return 1
+    if names:
+        console.product("\n".join(names))
+    return 0
+
+
+def _instances_directory(host: Host, settings: Settings) -> str:
+    if settings.backend == "fake":
+        return settings.fake_dir or os.path.join(_state_directory(host, settings), "fake")
+    from agentvm.lima.directory import lima_home
+
+    return lima_home(host)
 
 
 def _report(console: Console, problem: Exception) -> int:

@@ -9,31 +9,84 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agentvm.progress import Work
+
 
 class Console:
-    """Where agentvm speaks. `verbosity` is -1 for --quiet, 1 for --verbose, else 0."""
+    """Where agentvm speaks. `verbosity` is -1 for --quiet, 1 for --verbose, else 0.
 
-    def __init__(self, verbosity: int = 0) -> None:
+    `live` says whether stderr is a terminal on which a line can be written over.
+    """
+
+    def __init__(self, verbosity: int = 0, live: bool = False) -> None:
         self.verbosity = verbosity
+        self.live = live
         self._decode: Callable[[bytes], str] | None = None
+        self._work: Work | None = None
 
     def say(self, text: str) -> None:
         """One line of the conversation."""
         if self.verbosity >= 0:
-            _write(sys.stderr, f"agentvm: {printable(text)}\n")
+            self._line(text)
 
     def detail(self, text: str) -> None:
         if self.verbosity > 0:
-            _write(sys.stderr, f"agentvm: {printable(text)}\n")
+            self._line(text)
 
     def fail(self, text: str) -> None:
         """Said even with --quiet."""
-        _write(sys.stderr, f"agentvm: {printable(text)}\n")
+        self._line(text)
 
     def pass_on(self, data: bytes) -> None:
-        """What a program in a guest says while something takes long."""
+        """What a program in a guest says while something takes long; on a terminal its last words, in the live line."""
         if self.verbosity >= 0:
-            _write(sys.stderr, printable(self._decoded(data)))
+            text = printable(self._decoded(data))
+            self._work.hear(text) if self._work else self.write(text)
+
+    def work(self, what: str, look: Callable[[], str] = str) -> Work:
+        """Tell, for the time of a `with`, of something that takes long; `look` says in a few words how far it is."""
+        from agentvm.progress import Live, Plain, Silent
+
+        if self.verbosity < 0:
+            return Silent(what, self, look)
+        return Live(what, self, look) if self.live and self.verbosity == 0 else Plain(what, self, look)
+
+    def attach(self, work: Work | None) -> None:
+        """For a work: that it begins, or is over."""
+        self._work = work
+
+    def stage(self, text: str) -> None:
+        """How far the present work is."""
+        if self._work:
+            self._work.tell(text)
+
+    def write(self, text: str) -> None:
+        _write(sys.stderr, text)
+
+    def clean(self, text: str) -> str:
+        return printable(text)
+
+    def live_columns(self) -> int:
+        """Of the terminal with the live line, now: it may be resized."""
+        try:
+            return os.get_terminal_size(2).columns or 80
+        except OSError:
+            return 80
+
+    def _line(self, text: str) -> None:
+        shown = f"agentvm: {printable(text)}\n"
+        self._work.aside(shown) if self._work else self.write(shown)
+
+    def columns(self) -> int:
+        """How many the terminal has that shows what was asked for; 0 when it is no terminal, or does not tell."""
+        try:
+            return os.get_terminal_size(1).columns
+        except OSError:
+            return 0
+
+    def width(self) -> int:
+        """Columns for text: the terminal's, but no more than people like to read, and enough for a word."""
+        return max(20, min(self.columns() or 80, 80))
 
     def _decoded(self, data: bytes) -> str:
         """A character may come in two pieces."""

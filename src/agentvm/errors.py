@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Error(Exception):
     """An expected failure. `message` says what happened, `hint` what to do next; `status` is agentvm's exit status."""
@@ -18,3 +22,11 @@ class UsageError(Error):
     """The command line or a setting is wrong; nothing was changed."""
 
     status = 2
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ " Did you mean X?", or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {found[0]!r}?" if found else ""

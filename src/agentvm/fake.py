@@ -136,6 +136,9 @@ class Fake:
             os.rename(place.path, hidden.path)
             shutil.rmtree(hidden.path)
 
+    def progress(self, name: str) -> str:
+        return ""
+
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         place = self._expect(name, Status.RUNNING)
         if command.root:

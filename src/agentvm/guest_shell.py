@@ -127,11 +127,24 @@ prove() {{
     said=$("$2" --version 2>/dev/null) && printf '%s\\n' "$said" >"$state/proved/$1.$$" &&
         mv -f "$state/proved/$1.$$" "$state/proved/$1"
 }}
+measure() {{
+    while sleep 2 2>/dev/null && [ -e "$1" ] && kill -0 $$ 2>/dev/null; do
+        size=$(du -smc "$npm" "$HOME/.npm/_cacache/tmp" 2>/dev/null | tail -n 1 | cut -f 1)
+        [ -e "$1" ] || break
+        if [ -t 2 ]; then printf '\\r\\033[Kagentvm: %s MB so far' "$size"; else printf 'agentvm: %s MB so far\\n' "$size"; fi >&2
+    done
+}}
 npm_install() {{
     command -v npm >/dev/null || die "npm is not in this VM, so $1 can't be installed; add it to the base's manifest"
     say "installing $2 with npm"
-    npm install -g --prefix "$npm" --no-audit --no-fund --loglevel=error --allow-scripts={_ALLOWED} "$2@latest" ||
-        die "npm could not install $2 (see above); the next run tries again"
+    mark=$state/proved/.installing.$$
+    : >"$mark"
+    measure "$mark" &
+    npm install -g --prefix "$npm" --no-audit --no-fund --loglevel=error --allow-scripts={_ALLOWED} "$2@latest"
+    status=$?
+    rm -f "$mark"
+    [ ! -t 2 ] || printf '\\r\\033[K' >&2
+    [ "$status" = 0 ] || die "npm could not install $2 (see above); the next run tries again"
     prove "$1" "$npm/bin/$1" ||
         {{ [ -n "$3" ] && (cd "$npm/lib/node_modules/$2" && node "$3") && prove "$1" "$npm/bin/$1"; }} ||
         die "$2 was installed, but '$1 --version' does not run; the next run tries again"

@@ -5,6 +5,7 @@ It goes over ssh after the start, since Lima does not tell when a script that it
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from agentvm.manifest import Manifest, Script
@@ -36,6 +37,39 @@ SEAL = Command(
     ("/bin/sh", "-c", "sync && : >/etc/machine-id && rm -f /var/lib/dbus/machine-id && sync"), root=True, timeout=120
 )
 """Lima's clones keep /etc/machine-id; when it is empty, systemd makes a new one at the next boot."""
+
+
+class Packages:
+    """How far apt-get is, by what it prints: so many packages are to come, one is fetched, one is set up."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._total = 0
+        self._done = dict.fromkeys(_STAGES, 0)
+
+    def read(self, data: bytes) -> str:
+        """The next piece of its output. In a few words where it is now; empty when that is not known."""
+        *lines, self._rest = (self._rest + data)[-_LONGEST:].split(b"\n")
+        said = ""
+        for line in lines:
+            said = self._line(line) or said
+        return said
+
+    def _line(self, line: bytes) -> str:
+        if found := _NEW.search(line):
+            self._total = sum(map(int, found.groups()))
+            self._done = dict.fromkeys(_STAGES, 0)
+        for start, word in _STAGES.items():
+            if self._total and line.startswith(start):
+                self._done[start] = min(self._done[start] + 1, self._total)
+                return f"{word} {self._done[start]} of {self._total} packages"
+        return ""
+
+
+_NEW = re.compile(rb"^(\d{1,6}) upgraded, (\d{1,6}) newly installed")
+_STAGES = {b"Get:": "fetched", b"Unpacking ": "unpacked", b"Setting up ": "set up"}
+_LONGEST = 100_000
+"""Bytes of output that are kept until its line ends."""
 
 
 def _packages(names: tuple[str, ...]) -> Step:

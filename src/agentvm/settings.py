@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from agentvm.errors import UsageError
+from agentvm.errors import UsageError, nearest
 from agentvm.model import Host, Mount
 
 _ON = frozenset(("1", "true", "yes", "on"))
@@ -22,6 +22,8 @@ class Setting(NamedTuple):
     kind: Callable[[str], Any]
     default: str
     help: str
+    secret: bool = False
+    """Whether its value may hold a token: then it is never shown."""
 
     @property
     def variable(self) -> str:
@@ -85,10 +87,12 @@ SETTINGS = (
     ),
     Setting("yolo", toggle, "0", "add the agent's own flag that lets it act without asking"),
     Setting("skip_auto_install", toggle, "0", "do not install a missing agent"),
-    Setting("claude_install_cmd", str, "", "shell text that installs claude in the VM, instead of npm"),
-    Setting("codex_install_cmd", str, "", "shell text that installs codex in the VM, instead of npm"),
-    Setting("opencode_install_cmd", str, "", "shell text that installs opencode in the VM, instead of npm"),
-    Setting("gh_install_cmd", str, "", "shell text that installs gh in the VM, instead of apt"),
+    Setting("claude_install_cmd", str, "", "shell text that installs claude in the VM, instead of npm", secret=True),
+    Setting("codex_install_cmd", str, "", "shell text that installs codex in the VM, instead of npm", secret=True),
+    Setting(
+        "opencode_install_cmd", str, "", "shell text that installs opencode in the VM, instead of npm", secret=True
+    ),
+    Setting("gh_install_cmd", str, "", "shell text that installs gh in the VM, instead of apt", secret=True),
     Setting("base_manifest_dir", str, "", "directory with apt-packages.txt and scripts/*.sh for the base"),
     Setting("base_template", str, "template:_images/ubuntu-24.04", "Lima template of the base; its mounts are ignored"),
     Setting("instance_prefix", name_prefix, "agentvm", "first part of the name of every instance"),
@@ -264,7 +268,8 @@ def _texts(table: Mapping[str, Any], path: str) -> dict[str, str]:
     known = {setting.name for setting in SETTINGS}
     for key, value in table.items():
         if key not in known:
-            raise UsageError(f"{path}: there is no setting {key!r}", "`agentvm --help` lists them all.")
+            guess = nearest(key, (*known, "mounts", "pass_env"))
+            raise UsageError(f"{path}: there is no setting {key!r}.{guess}", "`agentvm help settings` has them all.")
         if not isinstance(value, str | int | float):
             raise UsageError(f"{path}: {key} must be a string, a number, or true or false", "Mend it there.")
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in table.items()}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from agentvm import __version__
+from agentvm.commands.schemas import SCHEMAS
 from agentvm.commands.table import COMMANDS
+from agentvm.commands.topics import TOPICS
 from agentvm.settings import SETTINGS
 from tests.cli.world import World, write_program
 
@@ -22,9 +25,11 @@ def test_version_and_help_need_nothing(world: World) -> None:
     assert shown.err == ""
     assert {world.ok("-h").out, world.ok("help").out} == {shown.out}
     for command in COMMANDS.values():
-        assert f"  {command.usage} " in shown.out
+        assert re.search(f"^  {command.name} +{re.escape(command.summary)}$", shown.out, re.MULTILINE)
+    for topic in TOPICS.values():
+        assert re.search(f"^  {topic.name} +{re.escape(topic.summary)}$", shown.out, re.MULTILINE)
     for setting in SETTINGS:
-        assert setting.variable in shown.out
+        assert setting.variable in world.ok("help", "settings").out
     for option in ("--dry-run", "--quiet", "--verbose", "--version", "--help"):
         assert option in shown.out
     assert world.tree() == before
@@ -36,19 +41,54 @@ def test_each_command_has_help_that_does_nothing(world: World) -> None:
         shown = world.ok("help", command.name)
         assert shown.out.startswith(f"usage: agentvm {command.usage}\n")
         assert shown.err == ""
-        if not command.passes_on:
+        if not command.program:
             assert world.ok(command.name, "--help") == shown
-    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base")
+    assert world.ok("base", "reset", "-h") == world.ok("help", "base", "reset")
+    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base reset\n")
     assert world.tree() == before
 
 
-def test_json_tells_of_the_project_and_all_vms(ready: World) -> None:
+def test_what_follows_an_agents_name_is_the_agents(world: World) -> None:
+    world.add_npm()
+    for words in (("codex", "--help"), ("run", "codex", "--help"), ("codex", "help")):
+        assert world.ok(*words).out == f"codex in {world.project}\n<{words[-1]}>\n"
+    assert world.ok("shell", "--", "echo", "--help").out == "--help\n"
+
+
+def test_topics_are_shown_and_a_command_of_the_same_name_has_them(world: World) -> None:
+    for name, topic in TOPICS.items():
+        shown = world.ok("help", name).out
+        assert all(block in " ".join(shown.split()) for block in topic.page() if isinstance(block, str))
+        assert shown.startswith("usage: agentvm " if name in COMMANDS else f"{name}: {topic.summary}\n")
+
+
+def test_json_has_the_documented_form(ready: World) -> None:
+    """With a session, a mount and a VM there, so that no list is empty."""
+    place = ready.config / "agentvm" / "config.toml"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text('[[mounts]]\npath = "~/data"\n')
+    (ready.home / "data").mkdir()
+    ready.hold()
+    for schema in SCHEMAS:
+        found = ready.json(schema.command)
+        assert found["schema"] == schema.version
+        entries = [found]
+        for word in filter(None, schema.path.split(".")):
+            entries = [entry for one in entries for entry in one[word]]
+        assert entries, schema.title
+        assert all(tuple(entry) == schema.names for entry in entries), schema.title
+    documented = {schema.command for schema in SCHEMAS}
+    assert documented == {name for name, c in COMMANDS.items() if any(o.name == "--json" for o in c.options)}
+
+
+def test_what_json_says(ready: World) -> None:
     status = ready.json("status")
     assert (status["schema"], status["project"], status["status"]) == (1, str(ready.project), "running")
     writable = {mount["point"]: mount["writable"] for mount in status["mounts"]}
     assert writable[str(ready.project)] is True
     assert writable[str(ready.config / "gh")] is False
-    assert [entry["role"] for entry in ready.json("list")["instances"]] == ["base", "golden", "project"]
+    listed = ready.json("list")
+    assert [entry["role"] for entry in listed["instances"]] == ["base", "golden", "project"]
 
 
 def test_status_before_and_during_a_session(world: World) -> None:
@@ -157,7 +197,43 @@ def test_a_shim_can_be_bypassed(world: World) -> None:
     assert world.json("list")["instances"] == []
 
 
-def test_doctor_does_not_show_what_may_hold_a_token(ready: World) -> None:
-    done = ready.run("doctor", AGENTVM_CODEX_INSTALL_CMD="install --token=s3cret")
-    assert "s3cret" not in done.out + done.err
-    assert "(set)" in done.out
+def test_settings_tells_each_value_and_where_it_is_from(world: World) -> None:
+    place = world.config / "agentvm" / "config.toml"
+    place.parent.mkdir(parents=True)
+    place.write_text('cpus = 3\nmemory = "2GiB"\npass_env = ["NPM_*"]\n[[mounts]]\npath = "~/data"\nmode = "rw"\n')
+    shown = world.ok("settings", AGENTVM_CPUS="5").out
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line}
+    assert {setting.variable for setting in SETTINGS} < set(rows)
+    assert rows["AGENTVM_CPUS"] == ["5", "environment"]
+    assert rows["AGENTVM_MEMORY"] == [str(2**31), "config.toml"]
+    assert rows["AGENTVM_YOLO"] == ["0", "default"]
+    assert rows["mounts"] == [f"{world.home}/data", "config.toml"]
+    assert rows["pass_env"] == ["NPM_*", "config.toml"]
+    assert rows["config.toml:"] == [str(place)]
+    facts = world.json("settings", AGENTVM_CPUS="5")
+    found = {fact["name"]: (fact["value"], fact["source"]) for fact in facts["settings"]}
+    assert (facts["config"], facts["config_exists"]) == (str(place), True)
+    assert found["cpus"] == (5, "environment")
+    assert found["memory"] == (2**31, "file")
+    assert found["yolo"] == (False, "default")
+    assert facts["mounts"] == [{"path": f"{world.home}/data", "writable": True}]
+    assert facts["pass_env"] == ["NPM_*"]
+
+
+def test_no_setting_that_may_hold_a_token_is_shown(ready: World) -> None:
+    for setting in SETTINGS:
+        if setting.secret:
+            ready.environment[setting.variable] = "install --token=s3cret"
+            for words in (("doctor",), ("settings",)):
+                said = ready.run(*words)
+                assert "s3cret" not in said.out + said.err
+                assert "(set)" in said.out
+            (fact,) = [f for f in ready.json("settings")["settings"] if f["name"] == setting.name]
+            assert (fact["value"], fact["hidden"]) == (None, True)
+
+
+def test_an_instance_that_is_not_there_is_answered_with_the_nearest(ready: World) -> None:
+    name = ready.instance()
+    assert f"Did you mean {name!r}?" in ready.run("rm", name[:-1]).err
+    ready.foreign("nearly-nope")
+    assert "Did you mean" not in ready.run("rm", "nearly-nop").err

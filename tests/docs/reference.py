@@ -1,44 +1,50 @@
-"""The reference page, made from the tables that the program itself reads.
+"""The reference page and the manual, made from the tables that the program itself reads.
 
-`python -m tests.docs.reference` (with `src` on the path) writes it; a test compares.
+`python -m tests.docs.reference` (with `src` on the path) writes them; a test compares.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from agentvm.commands.entry import CommandEntry
+from agentvm.commands.layout import Page, Rows
+from agentvm.commands.manual import manual
+from agentvm.commands.pages import command_blocks, sentence
 from agentvm.commands.schemas import SCHEMAS
-from agentvm.commands.table import GROUPS
+from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS
+from agentvm.commands.topics import EXIT_STATUSES, FILES
 from agentvm.settings import SETTINGS
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference.md"
+MANUAL = DOCS / "agentvm.1"
 
 _HEAD = """\
 # Reference
 
-Made from the tables in `commands/table.py` and `settings.py`; a test keeps it so.
+Made from the tables in `commands/table.py`, `commands/topics.py`, `commands/schemas.py` and `settings.py`, as are `--help`
+and the [manual](agentvm.1); a test keeps it so.
 """
 
 _OPTIONS = """\
-Before the command: `--dry-run`, `--quiet`, `--verbose`, `--version`, `--help`. What follows an agent's name is the
-agent's: `agentvm codex --help` is Codex's help.
-
-Exit statuses: for a program in a VM its own, and 128 + n when signal n ended it. Of agentvm: 0; 1 an expected failure, as
-a sentence with a next step; 2 the command line or a setting is wrong, and nothing was changed; 3 a bug, with a traceback
-in a log whose path is shown; 130 interrupted. Standard output has what was asked for, standard error the conversation.
-
-TIME is a whole number and its unit: `90m`, `2h`, `30d`, `1w`.
+What follows an agent's name is the agent's: `agentvm codex --help` is Codex's help, and `agentvm help codex` agentvm's.
 """
 
-_JSON = """\
-`--json` prints one object. Times are Unix time in seconds, sizes are bytes. `schema` is the number of the form below: keys
-may be added to it; when one changes its meaning or goes away, it counts up.
+_STATUSES = """\
+For a program in a VM its own, and 128 + n when signal n ended it; 255 may also mean that the connection was lost. Of
+agentvm itself:
+"""
+
+_STREAMS = """\
+Standard output has what was asked for and nothing else, standard error the conversation.
 """
 
 _SETTINGS = """\
 The environment comes first, then `~/.config/agentvm/config.toml` (or below `XDG_CONFIG_HOME`), where the names are in lower
 case and without `AGENTVM_`. There is no file in the project, since the guest could write it. Toggles are `1 0 true false
-yes no on off`; sizes are like `8GiB`.
+yes no on off`; sizes are like `8GiB`. `agentvm settings` shows what holds, and where it is from.
 """
 
 _LISTS = """\
@@ -59,21 +65,54 @@ mode = "rw"
 ```
 """
 
+_JSON = """\
+`--json` prints one object. Keys may be added; when one changes or goes, `schema` grows. What is not known is `null`.
+"""
+
 
 def render() -> str:
     """The whole page."""
-    parts = [_HEAD, "## Commands\n", _OPTIONS]
+    options = _table("option", ((f"`{option.term}`", option.help) for option in GLOBAL_OPTIONS))
+    parts = [_HEAD, "## Commands\n", _OPTIONS, "### Options before the command\n", options]
     for title, commands in GROUPS:
-        rows = "".join(f"| `agentvm {_cell(command.usage)}` | {command.summary} |\n" for command in commands)
-        parts.append(f"### {title}\n\n| command | |\n|---|---|\n{rows}")
-    parts += ["## JSON\n", _JSON]
-    for schema in SCHEMAS:
-        rows = "".join(f"| `{key.name}` | {key.kind} | {key.meaning} |\n" for key in schema.fields)
-        title = f"`agentvm {schema.command} --json`" + (f": each of `{schema.path}`" if schema.path else "")
-        parts.append(f"{title}\n\n| key | kind | |\n|---|---|---|\n{rows}")
+        parts += [f"### {title}\n", *(block for command in commands for block in _command(command))]
     rows = "".join(f"| `{s.variable}` | {f'`{s.default}`' if s.default else ''} | {s.help} |\n" for s in SETTINGS)
     parts += ["## Settings\n", _SETTINGS, f"| variable | default | meaning |\n|---|---|---|\n{rows}", _LISTS]
+    parts += ["## Exit statuses\n", _STATUSES, _table("status", EXIT_STATUSES), _STREAMS]
+    parts += ["## Files\n", _table("path", ((f"`{path}`", text) for path, text in FILES)), "## JSON\n", _JSON]
+    for schema in SCHEMAS:
+        title = f"### `agentvm {schema.command} --json`" + (f", each of `{schema.path}`" if schema.path else "")
+        parts += [
+            f"{title}\n",
+            _table(f"key (schema {schema.version})", ((f"`{key}`", text) for key, text in schema.keys)),
+        ]
     return "\n".join(parts)
+
+
+def _command(command: CommandEntry) -> Iterator[str]:
+    yield f"#### `agentvm {command.usage}`\n"
+    yield from _blocks((sentence(command.summary), *command_blocks(command)))
+
+
+def _blocks(page: Page) -> Iterator[str]:
+    for block in page:
+        if isinstance(block, str):
+            yield f"{block}\n"
+        elif block.code:
+            yield _examples(block)
+        else:
+            yield _table(block.title.lower(), ((f"`{term}`", text) for term, text in block.rows))
+
+
+def _examples(block: Rows) -> str:
+    width = max(len(line) for line, _ in block.rows)
+    lines = "".join(f"{line:{width}}  # {text}\n" for line, text in block.rows)
+    return f"```bash\n{lines}```\n"
+
+
+def _table(title: str, rows: Iterator[tuple[str, str]] | tuple[tuple[str, str], ...]) -> str:
+    cells = "".join(f"| {_cell(term)} | {_cell(text)} |\n" for term, text in rows)
+    return f"| {title} | |\n|---|---|\n{cells}"
 
 
 def _cell(text: str) -> str:
@@ -82,3 +121,4 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(render(), encoding="utf-8")
+    MANUAL.write_text(manual(), encoding="utf-8")

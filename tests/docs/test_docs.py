@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _VARIABLES = {setting.variable for setting in SETTINGS} | {
     "AGENTVM_RUN_INTEGRATION_SMOKE",
+    "AGENTVM_RENEW_SCREENS",
     "AGENTVM_GUEST_USER",
     "AGENTVM_GUEST_HOME",
 }

@@ -120,15 +120,15 @@ class Screen:
 
 
 @contextmanager
-def screen(argv: Sequence[str], directory: Path, environment: dict[str, str]) -> Iterator[Screen]:
+def screen(argv: Sequence[str], directory: Path, environment: dict[str, str], columns: int = 120) -> Iterator[Screen]:
     """Run a program in a terminal of tmux's, which stays when the program ended, for its last words."""
-    assert shutil.which("tmux"), "there is no tmux: the smoke suite needs it to see what agents paint"
+    assert shutil.which("tmux"), "there is no tmux, which shows what a person would see"
     place = Path(tempfile.mkdtemp())
     config = place / "tmux.conf"
     config.write_text("set -g remain-on-exit on\nset -g default-terminal screen-256color\n")
     tmux = ("tmux", "-f", str(config), "-S", str(place / "socket"))
     made = Screen(tmux)
-    start = ("new-session", "-d", "-x", "120", "-y", "45", "-c", str(directory), f"exec {shlex.join(argv)}")
+    start = ("new-session", "-d", "-x", str(columns), "-y", "45", "-c", str(directory), f"exec {shlex.join(argv)}")
     subprocess.run((*tmux, *start), env=environment | {"SHELL": "/bin/sh"}, check=True, timeout=60)
     try:
         yield made

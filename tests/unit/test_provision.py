@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentvm.manifest import Manifest, Script
-from agentvm.provision import SEAL, Step, provisioning_steps
+from agentvm.provision import SEAL, Packages, Step, provisioning_steps
 
 EMPTY = Manifest("here", (), (), ())
 
@@ -164,3 +164,39 @@ def test_sealing_empties_the_machine_id(guest: Guest) -> None:
     assert identities[0].read_bytes() == b""
     assert not identities[1].exists()
     assert SEAL.root
+
+
+APT = b"""\
+The following NEW packages will be installed:
+  curl jq
+0 upgraded, 2 newly installed, 0 to remove and 7 not upgraded.
+Get:1 http://deb.example bookworm/main amd64 jq amd64 1.6
+Get:2 http://deb.example bookworm/main amd64 curl amd64 7
+Fetched 3 MB in 1s
+Unpacking jq (1.6) ...
+Setting up jq (1.6) ...
+Setting up curl (7) ...
+"""
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_how_far_apt_is(size: int) -> None:
+    packages = Packages()
+    said = [packages.read(APT[at : at + size]) for at in range(0, len(APT), size)]
+    assert said[-1] == "set up 2 of 2 packages"
+    if size == 1:
+        stages = list(dict.fromkeys(filter(None, said)))
+        assert stages == [
+            "fetched 1 of 2 packages",
+            "fetched 2 of 2 packages",
+            "unpacked 1 of 2 packages",
+            "set up 1 of 2 packages",
+            "set up 2 of 2 packages",
+        ]
+
+
+def test_what_is_no_apt_tells_nothing() -> None:
+    packages = Packages()
+    assert (
+        packages.read(b"Setting up a thing\n" + b"x" * 1_000_000 + b"\n999999999 upgraded, 1 newly installed\n") == ""
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agentvm.commands.arguments import parse
 from agentvm.commands.listing import our_instances
 from agentvm.commands.target import current_project, named_instance, project_spec
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.instances import carry_out, is_lost, lost_vms
@@ -14,9 +14,7 @@ from agentvm.sharing import plan_sharing
 
 
 def adopt(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("adopt")
-    parser.add_argument("instance", nargs="?")
-    options = parser.parse_args(arguments)
+    options = parse("adopt", arguments)
     project = current_project(context)
     wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
     context.backend.validate(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from agentvm.commands.words import Arguments, nearest
+from agentvm.commands.arguments import parse
 from agentvm.context import Context
 from agentvm.errors import UsageError
 from agentvm.instances import base_spec, carry_out, clear_unfinished, init_base, snapshot_spec
@@ -14,13 +14,10 @@ from agentvm.quoting import quote
 
 
 def base(context: Context, arguments: tuple[str, ...]) -> int:
-    known = f"There are {', '.join(COMMANDS)}."
     if not arguments:
-        raise UsageError("`agentvm base` needs a command.", known)
+        raise UsageError("`agentvm base` needs a command.", f"There are {', '.join(COMMANDS)}.")
     name, *rest = arguments
-    if name not in COMMANDS:
-        raise UsageError(f"`agentvm base` has no command {name!r}.{nearest(name, COMMANDS)}", known)
-    Arguments(f"base {name}").parse_args(rest)
+    parse("base", tuple(rest), name)
     return COMMANDS[name](context)
 
 

@@ -7,18 +7,18 @@ import os
 
 from agentvm.agents import AGENTS
 from agentvm.commands.agents import agent_findings
-from agentvm.commands.columns import Column, cells, fit, screen_width, wrap
+from agentvm.commands.arguments import parse
+from agentvm.commands.columns import cells, screen_width, wrap
 from agentvm.commands.mend import Mend, find_mends
+from agentvm.commands.preferences import show_values
 from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.instances import is_lost
 from agentvm.model import Finding, Instance, Status
 from agentvm.plan import has_own_name, heir_of, is_whole, kin_of, newest_golden
 from agentvm.quoting import quote
-from agentvm.settings import SETTINGS, Setting, config_path
 from agentvm.sharing import plan_sharing
 
 _NARROW = 60
@@ -28,10 +28,7 @@ _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
 
 def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     """Exit status 1 when something is broken, 0 else; warnings are no failure."""
-    parser = Arguments("doctor")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--fix", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("doctor", arguments)
     mended = _mend(context) if options.fix else ()
     findings = (*mended, *context.backend.check(), _manifest(context), *_instances(context), _project(context))
     findings += (*_shims(context), *agent_findings(context))
@@ -39,7 +36,7 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
         context.console.product(json.dumps({"schema": SCHEMA, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
         context.console.product(_show(findings, screen_width(context)))
-        context.console.product("\nsettings\n" + _settings(context))
+        context.console.product("\nsettings\n" + show_values(context))
     return 1 if any(finding.verdict == "error" for finding in findings) else 0
 
 
@@ -83,24 +80,6 @@ def _remedy(finding: Finding) -> str:
     words = [finding.hint] if finding.hint else []
     words += [f"`{finding.command}`"] if named else []
     return f" -> {': '.join(words)}" if words else ""
-
-
-def _settings(context: Context) -> str:
-    rows = [(s.variable, _value(context, s), context.settings.sources[s.name]) for s in SETTINGS]
-    mounts = (f"{extra.path}{'' if extra.writable else ' (read-only)'}" for extra in context.settings.mounts)
-    lists = (("mounts", ", ".join(mounts)), ("pass_env", ", ".join(context.settings.pass_env)))
-    rows += [(name, value, config_path(context.host)) for name, value in lists if value]
-    return fit(
-        (Column("SETTING"), Column("VALUE", least=8), Column("FROM", drop=1, least=8)), rows, screen_width(context)
-    )
-
-
-def _value(context: Context, setting: Setting) -> str:
-    """As people write it. A command may have a token in it, and doctor's output is pasted into reports."""
-    value = getattr(context.settings, setting.name)
-    if setting.name.endswith("_install_cmd"):
-        return "(set)" if value else ""
-    return str(int(value) if isinstance(value, bool) else value)
 
 
 def _manifest(context: Context) -> Finding:

@@ -6,10 +6,10 @@ import json
 import os
 from typing import Any
 
+from agentvm.commands.arguments import parse
 from agentvm.commands.columns import Column, fit, screen_width
 from agentvm.commands.quantities import show_age, show_size
 from agentvm.commands.schemas import SCHEMA
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.model import Instance, Role, Status
 from agentvm.state import SessionRecord, State
@@ -27,10 +27,7 @@ _COLUMNS = (
 
 
 def list_instances(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("list")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--all-prefixes", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("list", arguments)
     everything = context.backend.list()
     instances = _of_any_prefix(context, everything) if options.all_prefixes else our_instances(context, everything)
     entries = [_entry(context, instance, _newest(instances, prefix_of(context, instance))) for instance in instances]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from agentvm.agents import AGENTS, CLAUDE, CODEX, OPENCODE
+from agentvm.agents import CLAUDE, CODEX, OPENCODE
 from agentvm.codex import keep_login
+from agentvm.commands.arguments import parse
 from agentvm.commands.run import run_wanted
-from agentvm.commands.words import nearest
 from agentvm.context import Context
-from agentvm.errors import Error, UsageError
+from agentvm.errors import Error
 
 _COMMANDS = {CLAUDE.name: ("auth", "login"), CODEX.name: ("login",), OPENCODE.name: ("auth", "login")}
 _CALLBACK = 1455
@@ -19,13 +19,10 @@ _WITHOUT_BROWSER = ("--device-auth", "--with-api-key", "--with-access-token", "s
 
 def login(context: Context, arguments: tuple[str, ...]) -> int:
     """What follows the agent's name goes to the agent's login command."""
-    if not arguments:
-        raise UsageError("`agentvm login` needs the name of an agent.", f"There are {', '.join(AGENTS)}.")
-    name, *rest = arguments
-    if name == "gh":
+    if arguments[:1] == ("gh",):
         raise _gh(context)
-    if name not in AGENTS:
-        raise UsageError(f"There is no agent {name!r}.{nearest(name, AGENTS)}", f"There are {', '.join(AGENTS)}.")
+    options = parse("login", arguments)
+    name, rest = options.agent, options.rest
     if name == CODEX.name and not any(word in _WITHOUT_BROWSER for word in rest) and _is_taken(_CALLBACK):
         context.console.say(
             f"port {_CALLBACK} of this computer is taken, so the browser's answer would not reach the VM; "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from agentvm.apply import apply
+from agentvm.commands.arguments import parse
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Instance, InstanceSpec
@@ -27,9 +27,7 @@ from agentvm.sharing import plan_sharing
 
 
 def rebase(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("rebase")
-    parser.add_argument("--force", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("rebase", arguments)
     project = current_project(context)
     wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
     context.backend.validate(wanted)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from agentvm.commands.arguments import parse
 from agentvm.commands.listing import our_instances
 from agentvm.commands.quantities import parse_duration, show_duration, show_size
 from agentvm.commands.target import current_name, current_project, is_unfinished, lock_name, named_instance
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.instances import carry_out
@@ -17,11 +17,7 @@ from agentvm.plan import has_own_name, heir_of, kin_of, next_name, plan_remove, 
 
 
 def stop(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("stop")
-    parser.add_argument("instance", nargs="?")
-    parser.add_argument("--force", action="store_true")
-    parser.add_argument("--idle")
-    options = parser.parse_args(arguments)
+    options = parse("stop", arguments)
     if options.idle is not None:
         if options.force or options.instance:
             raise UsageError("`agentvm stop --idle` takes neither a name nor --force.", "It never ends a session.")
@@ -39,10 +35,7 @@ def stop(context: Context, arguments: tuple[str, ...]) -> int:
 
 
 def remove(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("rm")
-    parser.add_argument("instance", nargs="?")
-    parser.add_argument("--force", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("rm", arguments)
     instance = _target(context, options.instance)
     if instance is not None:
         project = "" if options.instance else current_project(context).root
@@ -54,10 +47,7 @@ def remove(context: Context, arguments: tuple[str, ...]) -> int:
 
 def prune(context: Context, arguments: tuple[str, ...]) -> int:
     """Delete stopped project VMs, those whose project is gone, and what killed runs left."""
-    parser = Arguments("prune")
-    parser.add_argument("--dry-run", action="store_true")
-    parser.add_argument("--older-than")
-    options = parser.parse_args(arguments)
+    options = parse("prune", arguments)
     age = 0 if options.older_than is None else parse_duration(options.older_than, "--older-than")
     if options.dry_run:
         context = context.rehearse()

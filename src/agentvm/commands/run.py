@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from agentvm.agents import AGENTS, OPENCODE, PROGRAMS
+from agentvm.agents import OPENCODE, PROGRAMS
 from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
@@ -21,14 +21,10 @@ _LOST = 255
 
 def run_agent(context: Context, arguments: tuple[str, ...]) -> int:
     """`agentvm run AGENT [args…]`."""
-    if not arguments:
-        raise UsageError("`agentvm run` needs the name of an agent.", f"There are {', '.join(AGENTS)}.")
-    name, *rest = arguments
-    if name not in AGENTS:
-        from agentvm.commands.words import nearest
+    from agentvm.commands.arguments import parse
 
-        raise UsageError(f"There is no agent {name!r}.{nearest(name, AGENTS)}", f"There are {', '.join(AGENTS)}.")
-    return run_program(context, name, tuple(rest))
+    options = parse("run", arguments)
+    return run_program(context, options.agent, options.rest)
 
 
 def run_program(context: Context, name: str, arguments: tuple[str, ...]) -> int:

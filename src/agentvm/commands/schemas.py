@@ -9,7 +9,7 @@ SCHEMA = 1
 
 
 class Key:
-    """One key. `kind` is string, integer, boolean, object or list; "or null" stands behind it where that may be."""
+    """One key. `kind` is string, integer, boolean, object, list or any; "or null" stands behind it where that may be."""
 
     def __init__(self, name: str, kind: str, meaning: str) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class Schema:
 
     @property
     def keys(self) -> tuple[tuple[str, str], ...]:
-        return tuple((key.name, key.meaning) for key in self.fields)
+        return tuple((key.name, f"{key.kind}: {key.meaning}") for key in self.fields)
 
 
 _VERSION = Key("schema", "integer", "number of this form")
@@ -116,5 +116,35 @@ SCHEMAS = (
             Key("hint", "string", "what mends it, in words, or nothing"),
             Key("command", "string", "a command line that mends it, or nothing"),
         ),
+    ),
+    Schema(
+        "settings",
+        "",
+        (
+            _VERSION,
+            Key("config", "string", "path of config.toml"),
+            Key("config_exists", "boolean", "whether it is there"),
+            Key("settings", "list", "every setting"),
+            Key("mounts", "list", "those of config.toml"),
+            Key("pass_env", "list", "names, and beginnings of names with * behind them"),
+        ),
+    ),
+    Schema(
+        "settings",
+        "settings",
+        (
+            Key("name", "string", "as in config.toml"),
+            Key("variable", "string", "in the environment"),
+            Key("value", "any or null", "text, number (sizes in bytes, times in seconds) or boolean; null when hidden"),
+            Key("default", "string", "as one writes it"),
+            Key("source", "string", "default, environment or file"),
+            Key("hidden", "boolean", "whether a value is set that may hold a token"),
+            Key("help", "string", "what it is for"),
+        ),
+    ),
+    Schema(
+        "settings",
+        "mounts",
+        (Key("path", "string", "the directory"), Key("writable", "boolean", "whether the VM may write")),
     ),
 )

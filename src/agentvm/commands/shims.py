@@ -6,7 +6,7 @@ import os
 
 from agentvm import resources
 from agentvm.agents import AGENTS
-from agentvm.commands.words import Arguments
+from agentvm.commands.arguments import parse
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.quoting import quote
@@ -18,11 +18,9 @@ _DEFAULT = ".local/share/agentvm/shims"
 
 
 def install_shims(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("install-shims")
-    parser.add_argument("directory", nargs="?", default=os.path.join(context.host.home, _DEFAULT))
-    parser.add_argument("--force", action="store_true")
-    options = parser.parse_args(arguments)
-    directory = os.path.abspath(os.path.join(context.host.directory, options.directory))
+    options = parse("install-shims", arguments)
+    wanted = options.dir or os.path.join(context.host.home, _DEFAULT)
+    directory = os.path.abspath(os.path.join(context.host.directory, wanted))
     paths = {name: os.path.join(directory, name) for name in AGENTS}
     foreign = [path for path in paths.values() if os.path.lexists(path) and not is_shim(path)]
     if foreign and not options.force:

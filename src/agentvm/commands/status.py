@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 from agentvm.agents import AGENTS, NPM_PREFIX
+from agentvm.commands.arguments import parse
 from agentvm.commands.columns import pairs, screen_width
 from agentvm.commands.listing import lasting_facts
 from agentvm.commands.quantities import show_age, show_size
 from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments
 from agentvm.context import Context
 from agentvm.instances import ask
 from agentvm.model import Command, Instance, InstanceSpec, Status
@@ -35,9 +35,7 @@ version() {{
 
 
 def status(context: Context, arguments: tuple[str, ...]) -> int:
-    parser = Arguments("status")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+    options = parse("status", arguments)
     project = current_project(context)
     wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
     actual = context.backend.find(wanted.name)

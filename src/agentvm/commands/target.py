@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentvm.context import Context
-from agentvm.errors import Error
+from agentvm.errors import Error, nearest
 from agentvm.model import Instance, InstanceSpec, Resources, Role
 from agentvm.plan import check_ours
 from agentvm.project import Project, base_name, find_project, instance_name
@@ -34,10 +34,16 @@ def named_instance(context: Context, name: str) -> Instance:
     """An instance that is agentvm's, or an unfinished one, by its name; Error for any other."""
     found = context.backend.find(name) if _is_name(name) else None
     if found is None:
-        raise Error(f"There is no instance {name!r}.", "`agentvm list` shows those that are there.")
+        guess = nearest(name, _our_names(context))
+        raise Error(f"There is no instance {name!r}.{guess}", "`agentvm list` shows those that are there.")
     if not (is_unfinished(found) and name.startswith(f"{context.prefix}-")):
         check_ours(found, context.prefix)
     return found
+
+
+def _our_names(context: Context) -> tuple[str, ...]:
+    labels = (instance.label for instance in context.backend.list())
+    return tuple(label.spec.name for label in labels if label and label.spec.prefix == context.prefix)
 
 
 def is_unfinished(instance: Instance) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentvm.agents import AGENTS
+from agentvm.commands.arguments import parse
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import Arguments, nearest
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
 from agentvm.home import Home, Wanted, gather
@@ -15,17 +15,13 @@ from agentvm.session import EVAL, build_update
 
 _PATIENCE = 3600.0
 """Seconds for all of them: each is up to 180 MB of download."""
+_LONGEST = 100_000
+"""Bytes that are kept until a line ends."""
 
 
 def update(context: Context, arguments: tuple[str, ...]) -> int:
     """Without names those that are installed; a named one is installed if it is missing."""
-    parser = Arguments("update")
-    parser.add_argument("agents", nargs="*")
-    parser.add_argument("--base", action="store_true")
-    options = parser.parse_args(arguments)
-    for name in options.agents:
-        if name not in AGENTS:
-            raise UsageError(f"There is no agent {name!r}.{nearest(name, AGENTS)}", f"There are {', '.join(AGENTS)}.")
+    options = parse("update", arguments)
     names = tuple(dict.fromkeys(options.agents))
     return _update_base(context, names) if options.base else _update_project(context, names)
 
@@ -39,7 +35,7 @@ def _update_project(context: Context, names: tuple[str, ...]) -> int:
         return 0
     with in_use(context, spec, "update") as actual:
         install_certificates(context, actual, home.certificates)
-        return _carry_out(context, spec.name, _script(context, home, names))
+        return _carry_out(context, spec.name, names, _script(context, home, names))
 
 
 def _update_base(context: Context, names: tuple[str, ...]) -> int:
@@ -54,7 +50,7 @@ def _update_base(context: Context, names: tuple[str, ...]) -> int:
         if context.dry_run:
             context.console.say(f"would update {_words(names)} in {spec.name}")
             return 0
-        status = _carry_out(context, spec.name, _script(context, None, names))
+        status = _carry_out(context, spec.name, names, _script(context, None, names))
     context.console.say("projects see it after `agentvm base snapshot`; `agentvm base reset` takes it back")
     return status
 
@@ -69,10 +65,28 @@ def _script(context: Context, home: Home | None, names: tuple[str, ...]) -> str:
     return build_update(sharing, contributions, installs, only_installed=not names)
 
 
-def _carry_out(context: Context, name: str, script: str) -> int:
+def _carry_out(context: Context, name: str, names: tuple[str, ...], script: str) -> int:
+    """What was asked for are the lines about versions; all else is said while it goes on."""
     command = Command(EVAL, script.encode(errors="surrogateescape"), timeout=_PATIENCE)
-    if context.backend.run(name, command, context.console.pass_on) != 0:
-        raise Error("Not every agent could be updated; see above.", "What worked before still does. Try again.")
+    versions: list[str] = []
+    rest = b""
+
+    def output(data: bytes) -> None:
+        nonlocal rest
+        *lines, rest = (rest + data)[-_LONGEST:].split(b"\n")
+        for line in lines:
+            if any(line.startswith(f"{agent} is at ".encode()) for agent in AGENTS) and len(versions) < len(AGENTS):
+                versions.append(line.decode(errors="replace"))
+            else:
+                context.console.pass_on(line + b"\n")
+
+    try:
+        with context.console.work(f"update {_words(names)} in {name}"):
+            if context.backend.run(name, command, output) != 0:
+                raise Error("Not every agent could be updated; see above.", "What worked before still does. Try again.")
+    finally:
+        for version in versions:
+            context.console.product(version)
     return 0
 
 

@@ -161,6 +161,11 @@ class Lima:
         directory.remove()
         self._forget(name)
 
+    def progress(self, name: str) -> str:
+        from agentvm.lima.stages import describe
+
+        return describe(self._directory(name), self._host.home)
+
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
         words = ("sudo", "-n", "--", *command.argv) if command.root else command.argv
         argv = ssh.command_argv(self._directory(name), name, words)
