@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import InstanceSpec
-from agentvm.plan import Action, Clone, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
+from agentvm.plan import Action, Clone, CopyHome, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
 from agentvm.state import make_private_directory
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def apply(context: Context, plan: Plan) -> None:
             context.console.say(f"would {action}")
         elif isinstance(action, Provision):
             _provision(context, action)
+        elif isinstance(action, CopyHome):
+            _copy_home(context, action)
         else:
             with context.console.work(str(action), _look(context, action)):
                 _carry_out(context, action)
@@ -74,6 +76,19 @@ def make_locations(spec: InstanceSpec) -> None:
     for mount in spec.mounts:
         if mount.location != spec.project:
             make_private_directory(mount.location)
+
+
+def _copy_home(context: Context, action: CopyHome) -> None:
+    """Nobody knows beforehand how much it is; so it is told how much passed."""
+    size = 0
+
+    def passed(total: int) -> None:
+        nonlocal size
+        size = total
+
+    with context.console.work(str(action), lambda: f"{size / 2**20:.0f} MiB"):
+        context.backend.copy_home(action.source, action.target, passed)
+    context.console.say(f"copied {size / 2**20:.0f} MiB, and it is whole")
 
 
 def _seal(context: Context, name: str) -> None:

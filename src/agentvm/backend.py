@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session
+from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session, Usage
 from agentvm.process import Piped
 
 
@@ -81,6 +81,23 @@ class Backend(Protocol):
 
     def forwarded(self, name: str) -> frozenset[int]:
         """The TCP ports of this computer's loopback interface at which those of a RUNNING guest are reached now."""
+
+    def copy_home(self, source: str, target: str, passed: Callable[[int], None]) -> None:
+        """Make the home directory of the user in the RUNNING guest `target` what it is in the RUNNING guest `source`.
+
+        What is mounted there is left out, and the target's own `authorized_keys` stay; it has no mounts, and what else
+        its home had is gone. Bytes pass from guest to guest and the host looks at none of them; `passed` is told how
+        many so far. Raises Error when not all arrived. Killed, it can be done again.
+        """
+
+    def measure(self, name: str) -> Usage:
+        """Tell what it takes. Starts no process, and reads the names and sizes of files only; nothing for none."""
+
+    def tidy(self, name: str, rehearse: bool = False) -> tuple[str, ...]:
+        """Remove what lies about of an instance and serves nobody, like the socket of a dead process; its paths.
+
+        With `rehearse` only tell. Harmless in any status.
+        """
 
     def check(self) -> tuple[Finding, ...]:
         """What `agentvm doctor` shall say about the backend itself."""

@@ -8,7 +8,7 @@ A guest's ports are this computer's, so all of them are reached, but for those i
 door: the file `door` in its directory holds the port of whoever a test puts there.
 
 In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, `making`, the prefix that it was
-made for, `root.log`, what root was told, and `running/`, the processes of its sessions, which end with the machine); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
+made for, `root.log`, what root was told, `running/`, the processes of its sessions, which end with the machine, and perhaps `stale.sock`, which stands for the socket of a dead process); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
 root's that contains the text ends with that status.
 """
 
@@ -27,9 +27,21 @@ from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
 from agentvm.label import carried_prefix, dump_label, load_label, newer_version
-from agentvm.model import Command, Door, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.model import (
+    Command,
+    Door,
+    Finding,
+    Host,
+    Instance,
+    InstanceSpec,
+    Label,
+    Resources,
+    Session,
+    Status,
+    Usage,
+)
 from agentvm.session import STARTER, signal_script
-from agentvm.state import hold, make_private_directory, remove_file, write_atomically
+from agentvm.state import allocated, hold, make_private_directory, remove_file, write_atomically
 
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)
@@ -201,8 +213,41 @@ class Fake:
         taken = frozenset(map(int, _Place(self._directory).read("taken").split()))
         return listening_here(self._host.environment) - taken
 
+    def copy_home(self, source: str, target: str, passed: Callable[[int], None]) -> None:
+        from agentvm import homecopy
+
+        origin, place = self._expect(source, Status.RUNNING), self._expect(target, Status.RUNNING)
+        if self._label(place).spec.mounts:
+            raise Error(f"{target} has mounts, which must not be written over.", "Try again.")
+        pack, unpack = (
+            ("/bin/sh", "-c", script, "sh", one.file("home"))
+            for script, one in ((homecopy.PACK, origin), (homecopy.UNPACK, place))
+        )
+        homecopy.copy_home(pack, unpack, {"PATH": _PATH}, passed)
+
+    def measure(self, name: str) -> Usage:
+        place = self._place(name)
+        since = os.stat(place.file("status")).st_mtime if place.read("status") == b"running" else 0
+        return Usage(allocated(place.path), int(since))
+
+    def tidy(self, name: str, rehearse: bool = False) -> tuple[str, ...]:
+        stale = self._place(name).file("stale.sock")
+        if not os.path.lexists(stale):
+            return ()
+        if not rehearse:
+            remove_file(stale)
+        return (stale,)
+
     def check(self) -> tuple[Finding, ...]:
-        return (Finding("warning", "backend", "the fake one: no machine, no protection", "unset AGENTVM_BACKEND"),)
+        return (
+            Finding(
+                "warning",
+                "backend",
+                "the fake one: no machine, no protection",
+                "unset AGENTVM_BACKEND",
+                "unset AGENTVM_BACKEND",
+            ),
+        )
 
     def _place(self, name: str) -> _Place:
         return _Place(os.path.join(self._directory, name))

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from agentvm.apply import apply, make_locations
 from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Copies, Instance, InstanceSpec, Role, Status
-from agentvm.plan import Plan, Reconfigure, disturbs, generation_of, newest_golden, plan_init, plan_project
+from agentvm.plan import (
+    Plan,
+    Reconfigure,
+    disturbs,
+    generation_of,
+    heir_of,
+    is_whole,
+    newest_golden,
+    plan_init,
+    plan_project,
+)
 from agentvm.project import base_name, golden_name, is_below
 from agentvm.state import CERTIFICATES, COPIES
 from agentvm.untrusted import Answer
@@ -28,7 +39,7 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
     with ExitStack() as held:
         held.enter_context(context.state.look(wanted.name))
         actual = context.backend.find(wanted.name)
-        if actual is None or actual.status is Status.INCOMPLETE or plan_project(wanted, actual, None):
+        if actual is None or not is_whole(actual) or plan_project(wanted, actual, None):
             held.close()
             with context.state.change(wanted.name, f"getting {wanted.name} ready"):
                 bring(context, wanted)
@@ -46,13 +57,13 @@ def in_use(context: Context, wanted: InstanceSpec, what: str) -> Iterator[Instan
 def bring(context: Context, wanted: InstanceSpec) -> None:
     """Carry out what is left to do for a project's instance. The caller holds its `change` lock."""
     actual = context.backend.find(wanted.name)
-    if actual is not None and actual.status is not Status.INCOMPLETE:
+    if actual is not None and is_whole(actual):
         plan = plan_project(wanted, actual, None)
         why = next((f" ({action.why})" for action in plan if isinstance(action, Reconfigure)), "")
         carry_out(context, wanted.name, plan, f"another set of mounts or resources{why}")
         return
     context.backend.validate(wanted)
-    _check_not_wider(context, wanted)
+    check_not_wider(context, wanted)
     if not context.dry_run:
         make_locations(wanted)
     while not _clone_from_golden(context, wanted, actual):
@@ -64,7 +75,7 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
             return
 
 
-def _check_not_wider(context: Context, wanted: InstanceSpec) -> None:
+def check_not_wider(context: Context, wanted: InstanceSpec) -> None:
     """Refuse what a guest could bring about by removing its project's .git: the work tree around it would be shared."""
     for label in (instance.label for instance in context.backend.list()):
         if label is None or label.spec.role is not Role.PROJECT or label.spec.prefix != context.prefix:
@@ -81,13 +92,45 @@ def _clone_from_golden(context: Context, wanted: InstanceSpec, actual: Instance 
     """Clone and start, keeping the golden from being deleted meanwhile; False when there is none."""
     with ExitStack() as held:
         held.enter_context(context.state.keep(base_name(context.prefix), f"cloning the base for {wanted.name}"))
-        golden = find_golden(context)
-        if golden is None:
+        instances = context.backend.list()
+        golden, heir = find_golden(context, instances), heir_of(instances, context.prefix, wanted.project)
+        if golden is None and heir is None:
             return False
-        *plan, start = plan_project(wanted, actual, golden)
+        if heir is None:
+            _tell_moved(context, instances, wanted)
+        *plan, start = plan_project(wanted, actual, golden, heir)
         apply(context, tuple(plan))
     apply(context, (start,))
     return True
+
+
+def _tell_moved(context: Context, instances: tuple[Instance, ...], wanted: InstanceSpec) -> None:
+    """Name the one VM that this project may have had in another place, before it gets a new one."""
+    found = lost_vms(instances, wanted)
+    if len(found) == 1 and found[0].label:
+        context.console.say(
+            f"{found[0].name} was the VM of {found[0].label.spec.project}, which is gone; if that is this project, moved: "
+            f"`agentvm rm`, and then `agentvm adopt {found[0].name}` gives it that VM"
+        )
+
+
+def lost_vms(instances: tuple[Instance, ...], wanted: InstanceSpec) -> tuple[Instance, ...]:
+    """The VMs of projects that are gone and were called like this one."""
+    return tuple(
+        instance
+        for instance in instances
+        if is_lost(instance, wanted.prefix)
+        and instance.label
+        and os.path.basename(instance.label.spec.project) == os.path.basename(wanted.project)
+    )
+
+
+def is_lost(instance: Instance, prefix: str) -> bool:
+    """Whether it is a project's VM whose directory is gone."""
+    label = instance.label
+    if label is None or label.spec.prefix != prefix or label.spec.role is not Role.PROJECT:
+        return False
+    return not os.path.isdir(label.spec.project)
 
 
 def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool | None = None) -> None:
@@ -96,16 +139,21 @@ def carry_out(context: Context, name: str, plan: Plan, doing: str, force: bool |
     None is for a command that has no --force.
     """
     if disturbs(plan) and not force:
-        offered = f"`agentvm stop {name} --force` ends it" if force is None else "repeat with --force, which ends it"
-        with context.state.alone(name, doing, f"End it, or {offered}."):
+        with alone(context, name, doing, force):
             apply(context, plan)
     else:
         apply(context, plan)
 
 
-def find_golden(context: Context) -> Instance | None:
-    """The newest golden. Its generation is noted, unless it was: a kill may have come between a snapshot and the note."""
-    golden = newest_golden(context.backend.list(), context.prefix)
+def alone(context: Context, name: str, doing: str, force: bool | None = None) -> AbstractContextManager[None]:
+    """Be sure that nobody uses the instance. The refusal says how sessions are ended; `force` is as for `carry_out`."""
+    offered = f"`agentvm stop {name} --force` ends it" if force is None else "repeat with --force, which ends it"
+    return context.state.alone(name, doing, f"End it, or {offered}.")
+
+
+def find_golden(context: Context, instances: tuple[Instance, ...]) -> Instance | None:
+    """The newest golden of these. Its generation is noted, unless it was: a kill may have come between a snapshot and the note."""
+    golden = newest_golden(instances, context.prefix)
     if golden is not None and generation_of(golden) > context.state.newest_generation():
         context.state.remember_generation(generation_of(golden))
     return golden
@@ -194,7 +242,7 @@ def init_base(context: Context) -> bool:
 
     base, first = base_spec(context.prefix), snapshot_spec(context.prefix, 1)
     context.backend.validate(first)
-    plan = plan_init(base, context.backend.find(base.name), find_golden(context), first)
+    plan = plan_init(base, context.backend.find(base.name), find_golden(context, context.backend.list()), first)
     if plan:
         # A mistake in the manifest shall be known before minutes were spent.
         load_manifest(context.settings.base_manifest_dir)
@@ -210,3 +258,16 @@ def clear_unfinished(context: Context, name: str) -> None:
     if left is not None and left.status is Status.INCOMPLETE and not context.dry_run:
         context.console.say(f"removing {name}, which an earlier run left unfinished")
         context.backend.delete(name)
+
+
+def tidy(context: Context) -> None:
+    """Remove what is left of VMs that are gone, when a kill came right after they were deleted: locks and notes."""
+    listed = {instance.name for instance in context.backend.list()}
+
+    def is_there(name: str) -> bool:
+        if name in listed or context.backend.find(name) is not None:
+            return True
+        context.backend.delete(name)
+        return False
+
+    context.state.tidy(is_there)

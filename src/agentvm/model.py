@@ -34,6 +34,8 @@ class Role(Enum):
     BASE = "base"
     GOLDEN = "golden"
     PROJECT = "project"
+    DRAFT = "draft"
+    """A project's VM that is not needed yet, or not any more: it can be deleted at any time."""
 
 
 class Status(Enum):
@@ -111,6 +113,14 @@ class Door(NamedTuple):
     identity: str
 
 
+class Usage(NamedTuple):
+    """What an instance takes of the host: bytes that its files really have on disk, and since when it runs (Unix time)."""
+
+    disk: int
+    since: int = 0
+    """0 when it does not run."""
+
+
 class Command(NamedTuple):
     """A program for the guest, without a terminal: its words, its standard input, and whether root runs it."""
 
@@ -181,9 +191,11 @@ class GitHub(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One line of `agentvm doctor`. `verdict` is "ok", "warning" or "error"; `hint` is what mends it."""
+    """One line of `agentvm doctor`. `verdict` is "ok", "warning" or "error"; `hint` is what mends it, in words."""
 
     verdict: str
     subject: str
     text: str
     hint: str = ""
+    command: str = ""
+    """A command line that mends it, if one does."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from agentvm.errors import Error, UsageError
 from agentvm.model import Instance, InstanceSpec, Label, Role, Status
-from agentvm.project import golden_name
+from agentvm.project import golden_name, instance_name
 
 
 class Create(NamedTuple):
@@ -72,18 +72,37 @@ class Seal(NamedTuple):
         return f"empty the machine id of {self.name}"
 
 
-Action = Create | Clone | Reconfigure | Start | Stop | Delete | Provision | Seal
+class CopyHome(NamedTuple):
+    """Make the home directory in one guest what it is in another one."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"copy the home directory of {self.source} to {self.target}"
+
+
+Action = Create | Clone | Reconfigure | Start | Stop | Delete | Provision | Seal | CopyHome
 Plan = tuple[Action, ...]
 
 
-def plan_project(wanted: InstanceSpec, actual: Instance | None, golden: Instance | None) -> Plan:
-    """What brings a project's instance to where it takes sessions. `golden` is only needed to make a new one."""
+def plan_project(
+    wanted: InstanceSpec, actual: Instance | None, golden: Instance | None, heir: Instance | None = None
+) -> Plan:
+    """What brings a project's instance to where it takes sessions. `golden` is only needed to make a new one.
+
+    `heir` is a whole VM of this project under another name, which takes the place of one that is not there.
+    """
+    if actual is None and heir is not None and heir.label is not None:
+        spec = heir.label.spec._replace(name=wanted.name)
+        moved = Instance(wanted.name, Status.STOPPED, heir.label._replace(spec=spec))
+        return (*plan_stop(heir), Clone(heir.name, spec), *plan_discard(heir), *plan_project(wanted, moved, None))
     if actual is None:
         if golden is None:
             raise ValueError("a clone needs a golden")
         return (Clone(golden.name, wanted._replace(generation=generation_of(golden))), Start(wanted.name))
-    if actual.status is Status.INCOMPLETE:
-        return (Delete(wanted.name), *plan_project(wanted, None, golden))
+    if not is_whole(actual):
+        return (*plan_remove(actual), *plan_project(wanted, None, golden, heir))
     have = check_ours(actual, wanted.prefix, Role.PROJECT).spec
     wanted = wanted._replace(generation=have.generation)
     if have.project != wanted.project:
@@ -96,6 +115,63 @@ def plan_project(wanted: InstanceSpec, actual: Instance | None, golden: Instance
     if actual.status is Status.STOPPED:
         return (change, Start(wanted.name))
     return (Stop(wanted.name, force=actual.status is not Status.RUNNING), change, Start(wanted.name))
+
+
+def plan_adopt(old: Instance, wanted: InstanceSpec, actual: Instance | None) -> Plan:
+    """Give the project `wanted` the VM of a directory that is gone; nothing is started.
+
+    The label comes first: from then on `old` is the heir, and whoever wants the project's VM carries on from there.
+    """
+    have = check_ours(old, wanted.prefix, Role.PROJECT)
+    spec = have.spec._replace(project=wanted.project, mounts=())
+    mark = () if have.spec == spec else (*plan_stop(old), Reconfigure(spec, f"it goes to {wanted.project}"))
+    heir = Instance(old.name, Status.STOPPED, have._replace(spec=spec))
+    *plan, _start = plan_project(wanted, actual, None, heir)
+    return (*mark, *plan)
+
+
+def plan_rebase(
+    wanted: InstanceSpec, actual: Instance, golden: Instance, left: tuple[Instance, ...], force: bool = False
+) -> Plan:
+    """Give a project a VM from the newest golden with the home directory of the one it has; nothing is started at the end.
+
+    The new one is made beside the old one, without the project's mounts: nothing of the host can come to harm in it. When
+    it has the home, it becomes the heir by its label, then the old one a draft by its: at any moment one of them is whole.
+    """
+    have = check_ours(actual, wanted.prefix, Role.PROJECT)
+    draft = wanted._replace(name=next_name(wanted.name), role=Role.DRAFT, generation=generation_of(golden), mounts=())
+    spec = draft._replace(role=Role.PROJECT)
+    heir = Instance(draft.name, Status.STOPPED, Label(spec, 0))
+    old = Instance(actual.name, Status.STOPPED, have._replace(spec=have.spec._replace(role=Role.DRAFT, mounts=())))
+    ended: Plan = plan_stop(actual) if force else ()
+    *swap, _start = plan_project(wanted, old, golden, heir)
+    return (
+        *(action for instance in left for action in plan_remove(instance)),
+        Clone(golden.name, draft),
+        Start(draft.name),
+        *ended,
+        *_plan_start(actual._replace(status=Status.STOPPED) if ended else actual),
+        CopyHome(actual.name, draft.name),
+        Stop(draft.name),
+        Stop(actual.name),
+        Reconfigure(spec, "it has the home directory now"),
+        *plan_discard(old)[:-1],
+        *swap,
+    )
+
+
+def plan_rest(wanted: InstanceSpec, actual: Instance) -> Plan:
+    """What a killed adoption or rebase may have left to do in the end, which the next run would do, too."""
+    plan = plan_project(wanted, actual, None) if actual.status is Status.STOPPED else ()
+    return tuple(action for action in plan if isinstance(action, Reconfigure))
+
+
+def plan_discard(instance: Instance) -> Plan:
+    """Delete a STOPPED instance that something else has replaced, so that half of it is never taken for a whole one."""
+    if instance.label is None:
+        return (Delete(instance.name),)
+    spec = instance.label.spec._replace(role=Role.DRAFT, mounts=())
+    return (Reconfigure(spec, "it is not needed any more"), Delete(instance.name))
 
 
 def plan_init(base: InstanceSpec, actual: Instance | None, golden: Instance | None, snapshot: InstanceSpec) -> Plan:
@@ -153,6 +229,39 @@ def plan_stop(actual: Instance) -> Plan:
 def disturbs(plan: Plan) -> bool:
     """Whether a session that runs in an instance of the plan would be ended by it."""
     return any(isinstance(action, Stop | Delete | Reconfigure) for action in plan)
+
+
+def is_whole(instance: Instance) -> bool:
+    """Whether there is something in it that somebody wants."""
+    draft = instance.label is not None and instance.label.spec.role is Role.DRAFT
+    return instance.status is not Status.INCOMPLETE and not draft
+
+
+def next_name(name: str) -> str:
+    """The name of the VM that is to replace the project's VM `name`, while it is made."""
+    return f"{name}-next"
+
+
+def heir_of(instances: tuple[Instance, ...], prefix: str, project: str) -> Instance | None:
+    """The whole VM of a project that does not have the project's name yet: an adoption or a rebase was killed."""
+    found = [i for i in kin_of(instances, prefix, project) if is_whole(i) and not has_own_name(i)]
+    return found[-1] if found else None
+
+
+def kin_of(instances: tuple[Instance, ...], prefix: str, project: str) -> tuple[Instance, ...]:
+    """All instances that are labelled with this project."""
+    labelled = ((instance, instance.label) for instance in instances)
+    return tuple(
+        instance
+        for instance, label in labelled
+        if label and label.spec.prefix == prefix and label.spec.project == project != ""
+    )
+
+
+def has_own_name(instance: Instance) -> bool:
+    """Whether it is called what its project's VM is called."""
+    label = instance.label
+    return label is not None and instance.name == instance_name(label.spec.prefix, label.spec.project)
 
 
 def check_ours(actual: Instance, prefix: str, *roles: Role) -> Label:

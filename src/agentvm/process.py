@@ -131,12 +131,12 @@ class Piped:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
-    def finish(self) -> Completed:
-        """End its input, and wait for it. Its output must have been read, or is not wanted any more."""
+    def finish(self, timeout: float | None = None) -> Completed:
+        """End its input, and wait for it, perhaps not for ever. Its output must have been read, or is not wanted any more."""
         with suppress(BrokenPipeError):
             self.stdin.close()
         self.stdout.close()
-        status = self._process.wait()
+        status = self._process.wait(timeout)
         # Not for ever: ssh's master may keep the stream open.
         self._listener.join(_GRACE)
         return Completed(status, b"", bytes(self._said))
@@ -168,6 +168,60 @@ def piped(argv: Sequence[str], environment: Environment) -> Iterator[Piped]:
         if process.poll() is None:
             _end(process)
         program.close()
+
+
+def connect(
+    source: Sequence[str],
+    target: Sequence[str],
+    environment: Environment,
+    passed: Callable[[int], None],
+    *,
+    patience: float,
+) -> tuple[Completed, Completed]:
+    """Run two programs, what the first one prints being the second one's input, and return what they complained of.
+
+    `passed` is told how many bytes passed so far. Raises Error when one isn't there, TooSlow when nothing moved for
+    `patience` seconds.
+    """
+    import subprocess
+
+    try:
+        with piped(source, environment) as first, piped(target, environment) as second:
+            first.stdin.close()
+            with suppress(BrokenPipeError):
+                _pour(first.stdout.fileno(), second.stdin.fileno(), passed, patience)
+            # Whoever goes on alone is told so: the second one by the end of its input, the first one by a broken pipe.
+            taken, given = second.finish(patience), first.finish(patience)
+    except subprocess.TimeoutExpired:
+        ends = " to ".join(f"`{' '.join(argv[:3])}`" for argv in (source, target))
+        raise TooSlow(f"Nothing went from {ends} for {patience:.0f} seconds, so both were stopped.") from None
+    return given, taken
+
+
+def _pour(source: int, sink: int, passed: Callable[[int], None], patience: float) -> None:
+    """Bytes from one descriptor to the other until there are no more. TimeoutExpired when neither end moves."""
+    total = 0
+    os.set_blocking(sink, False)
+    while data := _read(source, time.monotonic() + patience):
+        view = memoryview(data)
+        while view:
+            view = view[_write(sink, view, time.monotonic() + patience) :]
+        passed(total := total + len(data))
+
+
+def _write(descriptor: int, data: memoryview, deadline: float) -> int:
+    """How many bytes could be written before the deadline, else TimeoutExpired."""
+    import select
+    import subprocess
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise subprocess.TimeoutExpired((), 0)
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        return 0
 
 
 def detach(argv: Sequence[str], environment: Environment, *, timeout: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -91,6 +92,19 @@ def remove_file(path: str) -> None:
         pass
 
 
+def allocated(path: str) -> int:
+    """The bytes that a file, or a directory with all that is below it, really has on disk; 0 for what isn't there.
+
+    Holes of a sparse file don't count; what a copy shares with its source by the file system's means counts in both.
+    """
+    try:
+        found = os.stat(path, follow_symlinks=False)
+        names = os.listdir(path) if stat.S_ISDIR(found.st_mode) else []
+    except OSError:
+        return 0
+    return found.st_blocks * 512 + sum(allocated(os.path.join(path, name)) for name in names)
+
+
 @contextmanager
 def hold(path: str, wait: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Have a lock file for oneself; whoever inherits the descriptor keeps it locked, also after this process was killed.
@@ -140,8 +154,12 @@ class State:
     @contextmanager
     def use(self, name: str, what: str) -> Iterator[None]:
         """Use the instance as one of its sessions, known to others as `what`."""
-        with self._lock(name, "use", fcntl.LOCK_SH), self._record(name, what):
-            yield
+        with self._lock(name, "use", fcntl.LOCK_SH) as lock, self._record(name, what):
+            os.utime(lock)
+            try:
+                yield
+            finally:
+                os.utime(lock)
 
     @contextmanager
     def alone(self, name: str, doing: str, hint: str) -> Iterator[None]:
@@ -178,6 +196,33 @@ class State:
             if record is not None:
                 found.append(record)
         return tuple(sorted(found, key=lambda record: record.since))
+
+    def last_use(self, name: str) -> int:
+        """When the last session ended or began (Unix time, seconds); 0 when nothing is known of any.
+
+        A session whose agentvm was killed counts until somebody found out.
+        """
+        try:
+            return int(os.stat(os.path.join(self.directory, f"{name}.use")).st_mtime)
+        except OSError:
+            return 0
+
+    def beside(self, prefix: str) -> State:
+        """The state of another prefix."""
+        return type(self)(os.path.join(os.path.dirname(self.directory), prefix), self._waiting)
+
+    def public_directories(self) -> tuple[str, ...]:
+        """Those of our own directories that somebody else may look into."""
+        return tuple(path for path in self._own_directories() if _is_public(path))
+
+    def make_private(self) -> None:
+        """Take from others what they may do in our directories."""
+        for path in self.public_directories():
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                os.fchmod(descriptor, 0o700)
+            finally:
+                os.close(descriptor)
 
     def log(self, name: str) -> str:
         """The path of a new log file, made for the user alone."""
@@ -271,6 +316,21 @@ class State:
         except FileNotFoundError:
             return []
 
+    def _own_directories(self) -> tuple[str, ...]:
+        try:
+            with os.scandir(self.directory) as entries:
+                below = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return ()
+        return (os.path.dirname(self.directory), self.directory, *below)
+
+    def _touch(self, name: str) -> None:
+        """Note a use that ended at some time before now."""
+        try:
+            os.utime(os.path.join(self.directory, f"{name}.use"), follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+
     @property
     def _sessions(self) -> str:
         return os.path.join(self.directory, "sessions")
@@ -351,6 +411,7 @@ class State:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove_file(path)
+            self._touch(os.path.basename(path).rpartition(".")[0])
             return None
         except BlockingIOError:
             pid, since, what = (os.pread(descriptor, 4096, 0).decode(errors="replace") + "\n\n\n").split("\n")[:3]
@@ -412,6 +473,14 @@ def _lock_at_once(descriptor: int, path: str) -> bool:
     except BlockingIOError:
         return False
     return _is_at(descriptor, path)
+
+
+def _is_public(path: str) -> bool:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return found.st_uid == os.geteuid() and bool(found.st_mode & 0o077)
 
 
 def _is_at(descriptor: int, path: str) -> bool:

@@ -17,7 +17,7 @@ import pytest
 
 from agentvm.errors import Error, UsageError
 from agentvm.manifest import load_manifest
-from agentvm.model import Command, Instance, InstanceSpec, Mount, Resources, Role, Session, Status
+from agentvm.model import Command, Instance, InstanceSpec, Mount, Resources, Role, Session, Status, Usage
 from agentvm.process import Completed
 from agentvm.provision import provisioning_steps
 from tests.contract.children import Ended, call_and_kill, call_in_child, started_processes
@@ -306,6 +306,28 @@ def test_session_returns_the_exit_status(world: World, running: InstanceSpec, st
 
 def test_session_that_a_signal_ended_is_no_success(world: World, running: InstanceSpec) -> None:
     assert _session(world, running, "kill -9 $$", is_open=True).status > 0
+
+
+def test_measure_tells_what_is_allocated_and_since_when(world: World, running: InstanceSpec) -> None:
+    with started_processes() as found:
+        usage = world.backend.measure(running.name)
+    assert found == []
+    below = [path for path in (world.instances / running.name).rglob("*") if not path.is_symlink()]
+    assert 0 < usage.disk <= sum(path.stat().st_blocks * 512 for path in [world.instances / running.name, *below]) * 1.1
+    assert abs(usage.since - time.time()) < 1800
+    assert world.backend.measure(world.spec("nobody").name) == Usage(0, 0)
+
+
+def test_tidy_leaves_what_is_used_alone(world: World, running: InstanceSpec) -> None:
+    assert world.backend.tidy(running.name, rehearse=True) == ()
+    assert world.backend.tidy(running.name) == ()
+    assert _find(world, running).status is Status.RUNNING
+
+
+def test_copy_home_writes_into_no_guest_that_sees_the_host(world: World, running: InstanceSpec) -> None:
+    with pytest.raises(Error):
+        world.backend.copy_home(running.name, running.name, lambda total: None)
+    assert _run(world, running, "true") == (0, b"")
 
 
 def test_session_passes_bytes_on(world: World, running: InstanceSpec) -> None:

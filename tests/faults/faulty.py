@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 
 from agentvm.backend import Backend
 from agentvm.errors import Error
-from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session
+from agentvm.model import Command, Door, Finding, Instance, InstanceSpec, Session, Usage
 from agentvm.process import Piped
 
 Break = Callable[[], None]
@@ -80,6 +80,15 @@ class Faulty:
 
     def forwarded(self, name: str) -> frozenset[int]:
         return self._inner.forwarded(name)
+
+    def copy_home(self, source: str, target: str, passed: Callable[[int], None]) -> None:
+        self._do(lambda: self._inner.copy_home(source, target, passed))
+
+    def measure(self, name: str) -> Usage:
+        return self._inner.measure(name)
+
+    def tidy(self, name: str, rehearse: bool = False) -> tuple[str, ...]:
+        return self._inner.tidy(name, rehearse)
 
     def check(self) -> tuple[Finding, ...]:
         return self._inner.check()

@@ -62,8 +62,8 @@ class Computer:
         """The instances' names, by the projects'."""
         from agentvm.project import instance_name
 
-        projects = (path for path in self.world.home.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return {path.name: instance_name("agentvm", str(path)) for path in projects}
+        projects = [path for path in self.world.home.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        return {path.name: instance_name("agentvm", str(path)) for path in (*projects, self.world.project)}
 
     def problems(self) -> list[str]:
         """What was lost, and what was left over."""
@@ -184,6 +184,18 @@ def _two_to_prune(world: World) -> None:
     half.joinpath("agentvm.json").write_text(json.dumps({"tool": "agentvm"}))
 
 
+def _newer_base(world: World) -> None:
+    _changed_base(world)
+    world.ok("base", "snapshot")
+
+
+def _moved(world: World) -> None:
+    target = world.home / "elsewhere" / "web"
+    target.parent.mkdir()
+    world.project.rename(target)
+    world.project = target
+
+
 STOPPED, RUNNING = "stopped", "running"
 OTHERS = {"other": RUNNING, "old": STOPPED}
 BASES = {BASE: STOPPED, GOLDEN: STOPPED}
@@ -207,5 +219,7 @@ SCENES = (
     Scene("start of a broken one", SHOW, _broken, ALL),
     Scene("stop", ("stop",), nothing, ALL | {"web": STOPPED}),
     Scene("rm", ("rm",), nothing, {**BASES, **OTHERS}),
+    Scene("rebase", ("rebase",), _newer_base, {BASE: STOPPED, NEXT: STOPPED, **OTHERS, "web": STOPPED}),
+    Scene("adopt", ("adopt",), _moved, ALL | {"web": STOPPED}),
     Scene("prune", ("prune",), _two_to_prune, {**BASES, "other": RUNNING}),
 )

@@ -38,7 +38,10 @@ LAYERS = (
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
     ("settings", "hosttree", "untrusted"),
-    ("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan", "listeners"),
+    (
+        *("sharing", "certificates", "git", "github", "environment", "launch", "provision", "backend", "plan"),
+        *("listeners", "homecopy"),
+    ),
     ("session", "claude", "codex", "copies", "opencode", "hostprograms"),
     ("home",),
     ("lima/*", "fake", "context"),

@@ -8,6 +8,7 @@ from agentvm.errors import Error, UsageError
 from agentvm.model import Instance, InstanceSpec, Label, Mount, Resources, Role, Status
 from agentvm.plan import (
     Clone,
+    CopyHome,
     Create,
     Delete,
     Plan,
@@ -20,16 +21,22 @@ from agentvm.plan import (
     disturbs,
     goldens_of,
     half_goldens_of,
+    has_own_name,
+    heir_of,
+    is_whole,
     newest_golden,
+    plan_adopt,
     plan_apply,
     plan_base_shell,
     plan_init,
     plan_project,
+    plan_rebase,
     plan_remove,
     plan_reset,
     plan_snapshot,
     plan_stop,
 )
+from agentvm.project import instance_name
 
 PREFIX = "p"
 WORK, GH = Mount("/w/web", "/w/web", True), Mount("/h/.config/gh", "/h/.config/gh", False)
@@ -279,3 +286,81 @@ def test_actions_read_as_sentences() -> None:
         "provision p-base from the manifest",
         "empty the machine id of p-base",
     ]
+
+
+# --- A VM moves --------------------------------------------------------------------------------------------------------
+
+NEXT = "p-web-next"
+DRAFT = InstanceSpec(NEXT, PREFIX, Role.DRAFT, "/w/web", generation=2)
+HEIR = DRAFT._replace(role=Role.PROJECT)
+MOVED = InstanceSpec("p-old", PREFIX, Role.PROJECT, "/w/old", generation=1, mounts=(WORK,))
+
+
+def test_an_heir_takes_the_place_and_is_a_draft_before_it_goes() -> None:
+    plan = plan_project(WANTED, None, None, instance(HEIR))
+    assert plan == (
+        Clone(NEXT, HEIR._replace(name=NAME)),
+        Reconfigure(DRAFT, "it is not needed any more"),
+        Delete(NEXT),
+        Reconfigure(MADE, f"newly shared: {WORK.point}, {GH.point}"),
+        Start(NAME),
+    )
+    assert plan_project(WANTED, None, None, instance(HEIR, Status.RUNNING))[0] == Stop(NEXT)
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.RUNNING])
+def test_a_draft_in_the_projects_place_is_nothing(status: Status) -> None:
+    draft = instance(OLD._replace(role=Role.DRAFT), status)
+    assert not is_whole(draft)
+    gone = plan_remove(draft)
+    assert plan_project(WANTED, draft, GOLDEN) == (*gone, *plan_project(WANTED, None, GOLDEN))
+
+
+def test_rebase_gives_up_the_old_vm_only_when_the_new_one_is_whole() -> None:
+    plan = plan_rebase(WANTED, instance(OLD, Status.RUNNING), GOLDEN, ())
+    assert plan[:5] == (Clone("p-base-g2", DRAFT), Start(NEXT), CopyHome(NAME, NEXT), Stop(NEXT), Stop(NAME))
+    assert plan[5:9] == (
+        Reconfigure(HEIR, "it has the home directory now"),
+        Reconfigure(OLD._replace(role=Role.DRAFT, mounts=()), "it is not needed any more"),
+        Delete(NAME),
+        Clone(NEXT, HEIR._replace(name=NAME)),
+    )
+    assert plan[9:] == plan_project(WANTED, None, None, instance(HEIR))[1:-1]
+
+
+def test_rebase_starts_a_stopped_vm_and_force_ends_a_running_one_first() -> None:
+    assert plan_rebase(WANTED, instance(OLD), GOLDEN, ())[2] == Start(NAME)
+    assert plan_rebase(WANTED, instance(OLD, Status.RUNNING), GOLDEN, (), force=True)[2:4] == (Stop(NAME), Start(NAME))
+
+
+def test_rebase_shows_the_copy_nothing_of_the_host() -> None:
+    clone = plan_rebase(WANTED, instance(OLD), GOLDEN, ())[0]
+    assert isinstance(clone, Clone)
+    assert clone.spec.mounts == ()
+
+
+def test_rebase_removes_what_an_earlier_one_left() -> None:
+    left = (instance(DRAFT, Status.RUNNING), instance(DRAFT._replace(name="p-web-other"), Status.INCOMPLETE))
+    assert plan_rebase(WANTED, instance(OLD), GOLDEN, left)[:3] == (Stop(NEXT), Delete(NEXT), Delete("p-web-other"))
+
+
+def test_adopt_labels_first_and_goes_on_from_there() -> None:
+    mark = MOVED._replace(project="/w/web", mounts=())
+    plan = plan_adopt(instance(MOVED, Status.RUNNING), WANTED, None)
+    assert plan[:3] == (
+        Stop("p-old"),
+        Reconfigure(mark, "it goes to /w/web"),
+        Clone("p-old", mark._replace(name=NAME)),
+    )
+    assert not any(isinstance(action, Start) for action in plan)
+    assert plan_adopt(instance(mark), WANTED, None) == plan[2:]
+    assert plan_adopt(instance(mark), WANTED, instance(WANTED, Status.INCOMPLETE)) == (Delete(NAME), *plan[2:])
+
+
+def test_an_heir_is_whole_and_has_not_its_projects_name() -> None:
+    named = instance(WANTED._replace(name=instance_name(PREFIX, "/w/web")))
+    assert has_own_name(named)
+    assert heir_of((named, instance(DRAFT)), PREFIX, "/w/web") is None
+    assert heir_of((named, instance(HEIR)), PREFIX, "/w/web") == instance(HEIR)
+    assert heir_of((instance(HEIR),), "q", "/w/web") is None
+    assert heir_of((instance(BASE),), PREFIX, "") is None

@@ -307,3 +307,45 @@ def test_a_program_is_found_by_the_path_of_the_child_alone(tmp_path: Path, monke
         with pytest.raises(Error, match="told was not found"):
             process.begin(("told",), {"PATH": path})
     assert process.begin(("told",), {"PATH": f"{tmp_path}/ours"}).finish(10).stdout == b"ours\n"
+
+
+# --- From one program into another -------------------------------------------------------------------------------------
+
+
+def test_connect_passes_every_byte_and_tells_how_many(tmp_path: Path) -> None:
+    content, target, told = os.urandom(3_000_000), tmp_path / "target", list[int]()
+    (tmp_path / "source").write_bytes(content)
+    source = sh('cat "$1"; echo aside >&2; exit 3', str(tmp_path / "source"))
+    ends = process.connect(source, sh('cat >"$1"; echo done >&2', str(target)), ENVIRONMENT, told.append, patience=30)
+    assert ends == (process.Completed(3, b"", b"aside\n"), process.Completed(0, b"", b"done\n"))
+    assert target.read_bytes() == content
+    assert told == sorted(told)
+    assert told[-1] == len(content)
+
+
+def test_connect_ends_the_source_when_the_target_is_gone() -> None:
+    source, target = process.connect(
+        sh("exec yes"), sh("echo full >&2; exit 9"), ENVIRONMENT, lambda total: None, patience=30
+    )
+    assert target == process.Completed(9, b"", b"full\n")
+    assert source.status == -signal.SIGPIPE
+
+
+def test_connect_keeps_the_beginning_of_what_is_said_without_waiting_for_a_reader() -> None:
+    noise = "i=0; while [ $i -lt 20000 ]; do echo line $i >&2; i=$((i+1)); done"
+    source, _ = process.connect(sh(noise), sh("cat"), ENVIRONMENT, lambda total: None, patience=30)
+    assert source.stderr.startswith(b"line 0\nline 1\n")
+    assert len(source.stderr) == 10_000
+
+
+@pytest.mark.parametrize(("source", "target"), [("exec sleep 60", "cat"), ("exec cat /dev/zero", "exec sleep 60")])
+def test_connect_gives_up_when_nothing_moves(source: str, target: str) -> None:
+    with pytest.raises(process.TooSlow):
+        process.connect(sh(source), sh(target), ENVIRONMENT, lambda total: None, patience=0.5)
+
+
+def test_connect_leaves_nothing_when_one_is_not_there(tmp_path: Path) -> None:
+    source = sh('echo $$ >"$1"; exec sleep 60', str(tmp_path / "pid"))
+    with pytest.raises(process.Missing):
+        process.connect(source, ("/nowhere/program",), ENVIRONMENT, lambda total: None, patience=30)
+    until(lambda: not (tmp_path / "pid").exists() or has_ended(int((tmp_path / "pid").read_text() or "0")))

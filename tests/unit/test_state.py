@@ -16,7 +16,15 @@ import pytest
 
 import agentvm
 from agentvm.errors import Error
-from agentvm.state import CERTIFICATES, Rehearsal, State, make_private_directory, remove_file, write_atomically
+from agentvm.state import (
+    CERTIFICATES,
+    Rehearsal,
+    State,
+    allocated,
+    make_private_directory,
+    remove_file,
+    write_atomically,
+)
 
 SOURCES = str(Path(agentvm.__file__).parents[1])
 NAME = "agentvm-web-12345678"
@@ -335,3 +343,49 @@ def test_tidying_forgets_what_is_gone_and_nobody_holds(state: State, hold: Hold,
     assert {path.stem for path in (tmp_path / "state").glob("p-*")} == {"p-there", "p-used", "p-changed"}
     end(used)
     end(changed)
+
+
+# --- What is known of the past -----------------------------------------------------------------------------------------
+
+
+def test_the_last_use_is_when_a_session_ended_or_began(state: State) -> None:
+    assert state.last_use(NAME) == 0
+    lock = Path(state.directory, f"{NAME}.use")
+    with state.use(NAME, "codex"):
+        assert abs(state.last_use(NAME) - time.time()) < 60
+        os.utime(lock, (1000, 1000))
+    assert abs(state.last_use(NAME) - time.time()) < 60
+    os.utime(lock, (1000, 1000))
+    with state.look(NAME), state.rehearsal().use(NAME, "codex"):
+        pass
+    with state.alone(NAME, "stopping", "End it."):
+        pass
+    assert state.last_use(NAME) == 1000, "who looks at it or wants it alone does not use it"
+
+
+def test_our_directories_are_made_private_again(state: State) -> None:
+    with state.use(NAME, "codex"):
+        pass
+    assert state.public_directories() == ()
+    for path in (state.directory, os.path.join(state.directory, "sessions")):
+        os.chmod(path, 0o755)
+    os.symlink("/tmp", os.path.join(state.directory, "link"))
+    assert state.public_directories() == (state.directory, os.path.join(state.directory, "sessions"))
+    state.make_private()
+    assert state.public_directories() == ()
+
+
+def test_the_state_beside_is_another_prefixs(state: State) -> None:
+    assert state.beside("other").directory == os.path.join(os.path.dirname(state.directory), "other")
+    assert type(state.rehearsal().beside("other")) is Rehearsal
+
+
+def test_holes_are_not_allocated(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    with open(tmp_path / "below" / "file", "wb") as file:
+        file.write(os.urandom(100_000))
+        file.truncate(2**30)
+        os.fsync(file.fileno())
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert 100_000 <= allocated(str(tmp_path)) < 300_000
+    assert allocated(str(tmp_path / "nothing")) == 0

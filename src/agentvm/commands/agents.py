@@ -99,7 +99,7 @@ def _findings(context: Context, project: Project, instance: Instance | None, age
         context.host, context.settings, project, context.backend.gateway, Wanted(agent.name, ("--version",), False)
     )
     script = _script(context, agent, home, missing_script(programs)).encode(errors="surrogateescape")
-    answer = ask(context, instance.name, Command(EVAL, script, timeout=_PATIENCE))
+    answer = _ask(context, instance, agent, Command(EVAL, script, timeout=_PATIENCE))
     missing = {line for line in _lines(answer, "missing ") if line in programs}
     return (
         *_about(agent, answer),
@@ -142,6 +142,14 @@ def _script(context: Context, agent: Agent, home: Home, missing: str) -> str:
     return build_script(home.sharing, program, Attachment(False, os.urandom(8).hex()), home.contributions)
 
 
+def _ask(context: Context, instance: Instance, agent: Agent, command: Command) -> tuple[str, ...]:
+    """Told of only where a line goes away again: doctor's lines are what was asked for."""
+    if not context.console.live:
+        return ask(context, instance.name, command)
+    with context.console.work(f"ask {agent.name} in {instance.name}"):
+        return ask(context, instance.name, command)
+
+
 def _about(agent: Agent, answer: tuple[str, ...]) -> tuple[Finding, ...]:
     if not answer:
         return (Finding("warning", agent.name, _SILENT, "`agentvm shell` looks into the VM, `agentvm stop` ends it"),)
@@ -149,7 +157,7 @@ def _about(agent: Agent, answer: tuple[str, ...]) -> tuple[Finding, ...]:
         return (Finding("ok", agent.name, "is not installed in this VM: its first run does it"),)
     version = " ".join(_lines(answer, "version "))[:80].strip()
     if not version:
-        return (Finding("warning", agent.name, "does not run in this VM", f"`agentvm update {agent.name}`"),)
+        return (Finding("warning", agent.name, "does not run in this VM", "", f"agentvm update {agent.name}"),)
     return (Finding("ok", agent.name, f"is at {version}"), _login(agent, _lines(answer, "login ")))
 
 
@@ -161,7 +169,7 @@ def _login(agent: Agent, lines: tuple[str, ...]) -> Finding:
     how = {CLAUDE.name: _claude_login, CODEX.name: _codex_login}.get(agent.name, _opencode_login)(lines)
     if how:
         return Finding("ok", agent.name, f"is logged in: {how[:200]}")
-    return Finding("warning", agent.name, "is not logged in in this VM", f"`agentvm login {agent.name}`")
+    return Finding("warning", agent.name, "is not logged in in this VM", "", f"agentvm login {agent.name}")
 
 
 def _claude_login(lines: tuple[str, ...]) -> str:

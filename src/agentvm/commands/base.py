@@ -96,7 +96,7 @@ def _tell_older_projects(context: Context, newest: int) -> None:
     older = [spec.project for spec in specs if spec.role is Role.PROJECT and spec.generation < newest]
     if older:
         context.console.say(
-            f"older than it, and unchanged: {', '.join(older)} (`agentvm rm` there, and the next run makes it anew)"
+            f"older than it, and unchanged: {', '.join(older)} (`agentvm rebase` there keeps the home directory)"
         )
 
 

@@ -8,33 +8,81 @@ import os
 from agentvm.agents import AGENTS
 from agentvm.commands.agents import agent_findings
 from agentvm.commands.arguments import parse
+from agentvm.commands.columns import cells, screen_width, wrap
+from agentvm.commands.mend import Mend, find_mends
 from agentvm.commands.preferences import show_values
+from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.status import CONFIG_WORDS
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.copies import read_copies
 from agentvm.errors import Error
-from agentvm.model import Finding, Status
-from agentvm.plan import newest_golden
+from agentvm.instances import is_lost
+from agentvm.model import Finding, Instance, Status
+from agentvm.plan import has_own_name, heir_of, is_whole, kin_of, newest_golden
+from agentvm.quoting import quote
 from agentvm.settings import OVERLAY
 from agentvm.sharing import plan_sharing
 
+_NARROW = 60
+"""Columns of a terminal, up to which texts are not aligned."""
 _SIGNS = {"ok": "ok", "warning": "warn", "error": "FAIL"}
 
 
 def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     """Exit status 1 when something is broken, 0 else; warnings are no failure."""
     options = parse("doctor", arguments)
-    findings = (*context.backend.check(), _manifest(context), *_instances(context), *_project(context))
+    mended = _mend(context) if options.fix else ()
+    findings = (*mended, *context.backend.check(), _manifest(context), *_instances(context), *_project(context))
     findings += (*_path(context), *_shims(context), *agent_findings(context))
     if options.json:
-        context.console.product(json.dumps({"schema": 1, "findings": [f._asdict() for f in findings]}, indent=2))
+        context.console.product(json.dumps({"schema": SCHEMA, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
-        rows = [(_SIGNS[f.verdict], f.subject, f.text + (f" -> {f.hint}" if f.hint else "")) for f in findings]
-        context.console.product(table(rows))
+        context.console.product(_show(findings, screen_width(context)))
         context.console.product("\nsettings\n" + show_values(context))
     return 1 if any(finding.verdict == "error" for finding in findings) else 0
+
+
+def _mend(context: Context) -> tuple[Finding, ...]:
+    """Do what is harmless, and tell of it; what can't be done is no reason to stop looking."""
+    try:
+        mends = find_mends(context, context.backend.list())
+    except Error:
+        # What is wrong with the list is told below.
+        return ()
+    if context.dry_run:
+        for mend in mends:
+            context.console.say(f"would have {mend.done}")
+        return ()
+    return tuple(_mend_one(mend) for mend in mends)
+
+
+def _mend_one(mend: Mend) -> Finding:
+    try:
+        mend.carry_out()
+    except Error as problem:
+        return Finding(
+            "warning", mend.finding.subject, f"{mend.finding.text}, and still is: {problem.message}", problem.hint
+        )
+    return Finding("ok", mend.finding.subject, f"{mend.finding.text}; mended: {mend.done}")
+
+
+def _show(findings: tuple[Finding, ...], width: int | None) -> str:
+    """A line for each, which goes on below its text where the terminal is narrow."""
+    subjects = max(cells(finding.subject) for finding in findings) if width is None or width > _NARROW else 0
+    lines = []
+    for finding in findings:
+        start = f"{_SIGNS[finding.verdict]:4}  {finding.subject:{subjects}}  "
+        indent = cells(start) if subjects else 6
+        lines.append(wrap(start, finding.text + _remedy(finding), width, indent))
+    return "\n".join(lines)
+
+
+def _remedy(finding: Finding) -> str:
+    named = finding.command and finding.command not in finding.hint
+    words = [finding.hint] if finding.hint else []
+    words += [f"`{finding.command}`"] if named else []
+    return f" -> {': '.join(words)}" if words else ""
 
 
 def _manifest(context: Context) -> Finding:
@@ -43,7 +91,7 @@ def _manifest(context: Context) -> Finding:
     try:
         manifest = load_manifest(context.settings.base_manifest_dir)
     except Error as problem:
-        return Finding("error", "manifest", problem.message, problem.hint)
+        return Finding("error", "manifest", problem.message, problem.hint, "unset AGENTVM_BASE_MANIFEST_DIR")
     return Finding(
         "ok",
         "manifest",
@@ -60,10 +108,52 @@ def _instances(context: Context) -> tuple[Finding, ...]:
     base = (
         Finding("ok", "base", f"newest snapshot {golden.name}")
         if golden
-        else Finding("warning", "base", "there is none yet", "`agentvm base init`, or the first run makes it")
+        else Finding(
+            "warning",
+            "base",
+            "there is none yet",
+            "`agentvm base init`, or the first run makes it",
+            "agentvm base init",
+        )
     )
-    broken = [i for i in instances if i.label and i.label.spec.prefix == context.prefix and i.status is Status.BROKEN]
-    return (base, *(Finding("warning", i.name, f"is broken: {i.detail}", "the next run mends it") for i in broken))
+    ours = [one for one in instances if one.label and one.label.spec.prefix == context.prefix]
+    return (
+        base,
+        *(_broken(one) for one in ours if one.status is Status.BROKEN),
+        *(_lost(one) for one in ours if is_lost(one, context.prefix)),
+        *_halfway(context, instances),
+        *(mend.finding for mend in find_mends(context, instances)),
+    )
+
+
+def _broken(instance: Instance) -> Finding:
+    command = f"agentvm stop {instance.name} --force"
+    return Finding("warning", instance.name, f"is broken: {instance.detail}", "the next run mends it", command)
+
+
+def _lost(instance: Instance) -> Finding:
+    project = instance.label.spec.project if instance.label else ""
+    return Finding(
+        "warning",
+        instance.name,
+        f"its project is gone: {project}",
+        "if it moved, adopt the VM there; else `agentvm prune` deletes it",
+        f"agentvm adopt {instance.name}",
+    )
+
+
+def _halfway(context: Context, instances: tuple[Instance, ...]) -> tuple[Finding, ...]:
+    """An heir whose place is free: the next run in its project gives it the name."""
+    found = []
+    for project in sorted({one.label.spec.project for one in instances if one.label}):
+        kin = kin_of(instances, context.prefix, project)
+        heir = heir_of(instances, context.prefix, project)
+        if heir and not any(has_own_name(one) and is_whole(one) for one in kin) and os.path.isdir(project):
+            command = f"cd {quote(project)} && agentvm shell -- true"
+            found.append(
+                Finding("warning", heir.name, f"is on its way to {project}", "the next run there goes on", command)
+            )
+    return tuple(found)
 
 
 def _project(context: Context) -> tuple[Finding, ...]:

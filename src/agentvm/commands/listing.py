@@ -1,4 +1,4 @@
-"""`agentvm list`: all instances of agentvm with this prefix."""
+"""`agentvm list`: all instances of agentvm with this prefix, or with any."""
 
 from __future__ import annotations
 
@@ -7,21 +7,34 @@ import os
 from typing import Any
 
 from agentvm.commands.arguments import parse
-from agentvm.commands.words import table
+from agentvm.commands.columns import Column, fit, screen_width
+from agentvm.commands.quantities import show_age, show_size
+from agentvm.commands.schemas import SCHEMA
 from agentvm.context import Context
-from agentvm.model import Instance, Role
+from agentvm.model import Instance, Role, Status
+from agentvm.state import SessionRecord, State
+
+_COLUMNS = (
+    Column("NAME", least=37, floor=20),
+    Column("STATUS"),
+    Column("ROLE", drop=5),
+    Column("BASE", drop=3),
+    Column("AGE", drop=4),
+    Column("DISK", drop=2),
+    Column("SESSIONS", drop=1, least=8),
+    Column("PROJECT", least=16, floor=9, keep_end=True),
+)
 
 
 def list_instances(context: Context, arguments: tuple[str, ...]) -> int:
     options = parse("list", arguments)
-    instances = our_instances(context, context.backend.list())
-    newest = max((_generation(instance) for instance in instances if _role(instance) is Role.GOLDEN), default=0)
-    entries = [_entry(context, instance, newest) for instance in instances]
+    everything = context.backend.list()
+    instances = _of_any_prefix(context, everything) if options.all_prefixes else our_instances(context, everything)
+    entries = [_entry(context, instance, _newest(instances, prefix_of(context, instance))) for instance in instances]
     if options.json:
-        context.console.product(json.dumps({"schema": 1, "instances": entries}, indent=2))
+        context.console.product(json.dumps({"schema": SCHEMA, "instances": entries}, indent=2))
     elif entries:
-        rows = [(e["name"], e["status"], e["role"] or "?", _base(e), _place(e)) for e in entries]
-        context.console.product(table([("NAME", "STATUS", "ROLE", "BASE", "PROJECT"), *rows]))
+        context.console.product(fit(_COLUMNS, [_row(entry) for entry in entries], screen_width(context)))
     else:
         context.console.say("there are no VMs yet; `agentvm codex` in a project makes one")
     return 0
@@ -32,26 +45,78 @@ def our_instances(context: Context, instances: tuple[Instance, ...]) -> tuple[In
     return tuple(instance for instance in instances if _is_ours(instance, context.prefix))
 
 
+def prefix_of(context: Context, instance: Instance) -> str:
+    return instance.label.spec.prefix if instance.label else context.prefix
+
+
+def sessions_words(records: list[dict[str, Any]]) -> str:
+    """The agents, each with its process and since when."""
+    return ", ".join(f"{record['what']} (pid {record['pid']}, {show_age(record['since'])})" for record in records)
+
+
+def lasting_facts(context: Context, instance: Instance) -> dict[str, Any]:
+    """What status and list tell alike of one instance."""
+    state = _state_of(context, instance)
+    usage = context.backend.measure(instance.name)
+    runs = instance.status in (Status.RUNNING, Status.STARTING)
+    return {
+        "created": instance.label.created if instance.label else None,
+        "disk": usage.disk,
+        "running_since": usage.since if runs and usage.since else None,
+        "last_use": state.last_use(instance.name) or None,
+    }
+
+
+def _of_any_prefix(context: Context, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+    return tuple(instance for instance in instances if instance.label or _is_ours(instance, context.prefix))
+
+
 def _is_ours(instance: Instance, prefix: str) -> bool:
     if instance.label is None:
         return instance.status.value == "incomplete" and instance.name.startswith(f"{prefix}-")
     return instance.label.spec.prefix == prefix
 
 
+def _state_of(context: Context, instance: Instance) -> State:
+    prefix = prefix_of(context, instance)
+    return context.state if prefix == context.prefix else context.state.beside(os.path.basename(prefix))
+
+
+def _newest(instances: tuple[Instance, ...], prefix: str) -> int:
+    labels = (instance.label for instance in instances)
+    specs = (label.spec for label in labels if label)
+    return max((spec.generation for spec in specs if spec.role is Role.GOLDEN and spec.prefix == prefix), default=0)
+
+
 def _entry(context: Context, instance: Instance, newest: int) -> dict[str, Any]:
     spec = instance.label.spec if instance.label else None
     project = spec.project if spec else ""
+    records: tuple[SessionRecord, ...] = _state_of(context, instance).sessions(instance.name)
     return {
         "name": instance.name,
+        "prefix": prefix_of(context, instance),
         "status": instance.status.value,
         "role": spec.role.value if spec else None,
         "project": project or None,
         "project_exists": os.path.isdir(project) if project else None,
         "generation": spec.generation if spec else None,
         "older_than_base": bool(spec and spec.role is Role.PROJECT and spec.generation < newest),
-        "created": instance.label.created if instance.label else None,
-        "sessions": len(context.state.sessions(instance.name)),
+        **lasting_facts(context, instance),
+        "sessions": [record._asdict() for record in records],
     }
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        entry["name"],
+        entry["status"],
+        entry["role"] or "?",
+        _base(entry),
+        show_age(entry["created"] or 0),
+        show_size(entry["disk"]),
+        sessions_words(entry["sessions"]) or "-",
+        _place(entry),
+    )
 
 
 def _base(entry: dict[str, Any]) -> str:
@@ -60,11 +125,3 @@ def _base(entry: dict[str, Any]) -> str:
 
 def _place(entry: dict[str, Any]) -> str:
     return (entry["project"] or "-") + (" (gone)" if entry["project_exists"] is False else "")
-
-
-def _role(instance: Instance) -> Role | None:
-    return instance.label.spec.role if instance.label else None
-
-
-def _generation(instance: Instance) -> int:
-    return instance.label.spec.generation if instance.label else 0

@@ -94,5 +94,5 @@ def _tell_older(context: Context, actual: Instance) -> None:
     if actual.label and actual.label.spec.generation < newest:
         context.console.say(
             f"this VM is older than the base: it has generation {actual.label.spec.generation}, the newest is {newest} "
-            "(`agentvm rm`, and the next run makes it anew)"
+            "(`agentvm rebase` gives it a new one and keeps its home)"
         )

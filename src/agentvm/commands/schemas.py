@@ -1,16 +1,30 @@
-"""The form of every `--json`: what `agentvm help json` and the reference say, and tests hold the commands to."""
+"""The form of every `--json`, key by key: what the reference says, and tests hold the commands to.
+
+Keys are added without a word. When one changes its meaning or goes away, `SCHEMA` counts up.
+"""
 
 from __future__ import annotations
+
+SCHEMA = 1
+
+
+class Key:
+    """One key. `kind` is string, integer, boolean, object, list or any; "or null" stands behind it where that may be."""
+
+    def __init__(self, name: str, kind: str, meaning: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.meaning = meaning
 
 
 class Schema:
     """`path` leads to the entries of a list in a command's output; without it the object itself is meant."""
 
-    def __init__(self, command: str, version: int, path: str, keys: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, command: str, path: str, fields: tuple[Key, ...], version: int = SCHEMA) -> None:
         self.command = command
         self.version = version
         self.path = path
-        self.keys = keys
+        self.fields = fields
 
     @property
     def title(self) -> str:
@@ -18,112 +32,133 @@ class Schema:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(name for name, _ in self.keys)
+        return tuple(key.name for key in self.fields)
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        return tuple((key.name, f"{key.kind}: {key.meaning}") for key in self.fields)
 
 
-_VERSION = ("schema", "number of this form")
+_VERSION = Key("schema", "integer", "number of this form")
+_STATES = "running, starting, stopped, broken or incomplete"
+_GENERATION = Key(
+    "generation", "integer or null", "number of the base's snapshot: its own, or the one that it was cloned from"
+)
+_OLDER = Key("older_than_base", "boolean", "whether there is a newer snapshot than that")
+_LASTING = (
+    Key("created", "integer or null", "when it was made: Unix time in seconds, as all times here"),
+    Key("disk", "integer or null", "bytes that its files really have on disk"),
+    Key("running_since", "integer or null", "when it was started, if it runs"),
+    Key("last_use", "integer or null", "when a session last began or ended, as far as is known"),
+)
+_SESSIONS = Key("sessions", "list", "those that run now")
+_SESSION = (
+    Key("pid", "integer", "process id of agentvm"),
+    Key("what", "string", "the agent, or the program"),
+    Key("since", "integer", "when it began"),
+)
 
 SCHEMAS = (
     Schema(
         "status",
-        1,
         "",
         (
             _VERSION,
-            ("project", "the project's directory"),
-            ("instance", "the VM's name"),
-            ("status", "absent, incomplete, stopped, starting, running or broken"),
-            ("generation", "number of the base's snapshot that it was cloned from"),
-            ("newest_generation", "number of the newest snapshot"),
-            ("older_than_base", "true or false"),
-            ("pending_change", "true when the next run changes mounts or resources"),
-            ("config", "what the VM has of the agents' directories: shared, overlay or isolated"),
-            ("mounts", "a list"),
-            ("agents", "versions by name, as the running VM tells them"),
-            ("sessions", "a list"),
+            Key("project", "string", "the project's directory"),
+            Key("instance", "string", "the name of its VM, which need not be there"),
+            Key("status", "string", f"absent, {_STATES}"),
+            _GENERATION,
+            Key("newest_generation", "integer or null", "number of the newest snapshot"),
+            _OLDER,
+            Key("pending_change", "boolean", "whether the next run changes mounts or resources"),
+            Key("config", "string", "what the VM has of the agents' directories: shared, overlay or isolated"),
+            *_LASTING,
+            Key("mounts", "list", "what is shared"),
+            Key("agents", "object or null", "versions by name, as the running VM tells them"),
+            _SESSIONS,
         ),
     ),
     Schema(
         "status",
-        1,
         "mounts",
-        (("location", "on your computer"), ("point", "in the VM"), ("writable", "true or false")),
+        (
+            Key("location", "string", "on your computer"),
+            Key("point", "string", "in the VM"),
+            Key("writable", "boolean", "whether the VM may write"),
+        ),
     ),
-    Schema(
-        "status",
-        1,
-        "sessions",
-        (("pid", "of agentvm"), ("what", "the program"), ("since", "Unix time in seconds")),
-    ),
-    Schema("port", 1, "", (_VERSION, ("instance", "the VM's name"), ("ports", "a list"))),
+    Schema("status", "sessions", _SESSION),
+    Schema("port", "", (_VERSION, Key("instance", "string", "the VM's name"), Key("ports", "list", "by number"))),
     Schema(
         "port",
-        1,
         "ports",
         (
-            ("address", "on which it listens in the VM"),
-            ("port", "its number"),
-            ("program", "its name, or whose it is in brackets"),
-            ("reach", "forwarded, taken, waiting, never or inside"),
-            ("url", "where it is reached, or null"),
+            Key("address", "string", "on which it listens in the VM"),
+            Key("port", "integer", "its number"),
+            Key("program", "string", "its name, or whose it is in brackets"),
+            Key("reach", "string", "forwarded, taken, waiting, never or inside"),
+            Key("url", "string or null", "where it is reached"),
         ),
     ),
-    Schema("list", 1, "", (_VERSION, ("instances", "a list"))),
+    Schema("list", "", (_VERSION, Key("instances", "list", "by name"))),
     Schema(
         "list",
-        1,
         "instances",
         (
-            ("name", "the VM's name"),
-            ("status", "as in status"),
-            ("role", "base, golden or project"),
-            ("project", "the project's directory"),
-            ("project_exists", "true or false"),
-            ("generation", "as in status"),
-            ("older_than_base", "true or false"),
-            ("created", "Unix time in seconds"),
-            ("sessions", "how many"),
+            Key("name", "string", "the VM's name"),
+            Key("prefix", "string", "the first part of it"),
+            Key("status", "string", _STATES),
+            Key("role", "string or null", "base, golden, project, or draft for what a rebase makes; null if half-made"),
+            Key("project", "string or null", "the project's directory"),
+            Key("project_exists", "boolean or null", "whether that is there"),
+            _GENERATION,
+            _OLDER,
+            *_LASTING,
+            _SESSIONS,
         ),
     ),
-    Schema("doctor", 1, "", (_VERSION, ("findings", "a list"))),
+    Schema("list", "instances.sessions", _SESSION),
+    Schema("doctor", "", (_VERSION, Key("findings", "list", "in the order of the text"))),
     Schema(
         "doctor",
-        1,
         "findings",
         (
-            ("verdict", "ok, warning or error"),
-            ("subject", "what it is about"),
-            ("text", "what was found"),
-            ("hint", "what mends it, or nothing"),
+            Key("verdict", "string", "ok, warning or error"),
+            Key("subject", "string", "what it is about"),
+            Key("text", "string", "what was found"),
+            Key("hint", "string", "what mends it, in words, or nothing"),
+            Key("command", "string", "a command line that mends it, or nothing"),
         ),
     ),
     Schema(
         "settings",
-        1,
         "",
         (
             _VERSION,
-            ("config", "path of config.toml"),
-            ("config_exists", "true or false"),
-            ("settings", "a list"),
-            ("mounts", "a list"),
-            ("pass_env", "a list of names, and of beginnings of names with * behind them"),
-            ("config_links", "a list of directories that links in the agents' directories may lead to"),
+            Key("config", "string", "path of config.toml"),
+            Key("config_exists", "boolean", "whether it is there"),
+            Key("settings", "list", "every setting"),
+            Key("mounts", "list", "those of config.toml"),
+            Key("pass_env", "list", "names, and beginnings of names with * behind them"),
+            Key("config_links", "list", "directories that links in the agents' directories may lead to"),
         ),
     ),
     Schema(
         "settings",
-        1,
         "settings",
         (
-            ("name", "as in config.toml"),
-            ("variable", "in the environment"),
-            ("value", "text, number (sizes in bytes, times in seconds), true or false; null when it is hidden"),
-            ("default", "as one writes it"),
-            ("source", "default, environment or file"),
-            ("hidden", "true when a value is set that may hold a token"),
-            ("help", "what it is for"),
+            Key("name", "string", "as in config.toml"),
+            Key("variable", "string", "in the environment"),
+            Key("value", "any or null", "text, number (sizes in bytes, times in seconds) or boolean; null when hidden"),
+            Key("default", "string", "as one writes it"),
+            Key("source", "string", "default, environment or file"),
+            Key("hidden", "boolean", "whether a value is set that may hold a token"),
+            Key("help", "string", "what it is for"),
         ),
     ),
-    Schema("settings", 1, "mounts", (("path", "the directory"), ("writable", "true or false"))),
+    Schema(
+        "settings",
+        "mounts",
+        (Key("path", "string", "the directory"), Key("writable", "boolean", "whether the VM may write")),
+    ),
 )

@@ -7,16 +7,20 @@ from typing import Any
 
 from agentvm.agents import AGENTS, NPM_PREFIX
 from agentvm.commands.arguments import parse
+from agentvm.commands.columns import pairs, screen_width
+from agentvm.commands.listing import lasting_facts
+from agentvm.commands.quantities import show_age, show_size
+from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.target import current_project, project_spec
-from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.instances import ask
 from agentvm.model import Command, Instance, InstanceSpec, Status
-from agentvm.plan import check_ours
+from agentvm.plan import check_ours, is_whole
 from agentvm.quoting import quote
 from agentvm.settings import ISOLATED, OVERLAY, SHARED
 from agentvm.sharing import SESSIONS_POINT, plan_sharing
 
+_LASTING = ("created", "disk", "running_since", "last_use")
 _PATIENCE = 10.0
 """Seconds for the guest to tell what is installed in it."""
 CONFIG_WORDS = {
@@ -41,30 +45,39 @@ def status(context: Context, arguments: tuple[str, ...]) -> int:
     project = current_project(context)
     wanted = project_spec(context, project, plan_sharing(context.host, context.settings, project))
     actual = context.backend.find(wanted.name)
-    if actual and actual.status is not Status.INCOMPLETE:
+    if actual and is_whole(actual):
         check_ours(actual, context.prefix)
     facts = _facts(context, wanted, actual)
-    context.console.product(json.dumps(facts, indent=2) if options.json else _show(facts))
+    context.console.product(json.dumps(facts, indent=2) if options.json else _show(context, facts))
     return 0
 
 
 def _facts(context: Context, wanted: InstanceSpec, actual: Instance | None) -> dict[str, Any]:
     spec = actual.label.spec if actual and actual.label else None
     newest = context.state.newest_generation()
+    # Before the time of the last use, which a dead session that is found here changes.
+    sessions = [record._asdict() for record in context.state.sessions(wanted.name)]
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "project": wanted.project,
         "instance": wanted.name,
-        "status": actual.status.value if actual else "absent",
+        "status": _status(actual),
         "generation": spec.generation if spec else None,
         "newest_generation": newest or None,
         "older_than_base": bool(spec and spec.generation < newest),
         "pending_change": bool(spec and spec._replace(generation=wanted.generation) != wanted),
         "config": context.settings.config,
+        **(lasting_facts(context, actual) if actual else dict.fromkeys(_LASTING)),
         "mounts": [mount._asdict() for mount in (spec or wanted).mounts],
         "agents": _versions(context, actual) if actual and actual.status is Status.RUNNING else None,
-        "sessions": [record._asdict() for record in context.state.sessions(wanted.name)],
+        "sessions": sessions,
     }
+
+
+def _status(actual: Instance | None) -> str:
+    if actual is None:
+        return "absent"
+    return actual.status.value if is_whole(actual) else Status.INCOMPLETE.value
 
 
 def _versions(context: Context, actual: Instance) -> dict[str, str] | None:
@@ -77,15 +90,22 @@ def _versions(context: Context, actual: Instance) -> dict[str, str] | None:
     return {name: version[:80] for name, _, version in lines if name in AGENTS}
 
 
-def _show(facts: dict[str, Any]) -> str:
+def _show(context: Context, facts: dict[str, Any]) -> str:
     rows = [("project", facts["project"]), ("instance", facts["instance"]), ("status", _status_words(facts))]
     if facts["generation"] is not None:
         rows.append(("base", _base_words(facts)))
+        rows.append(("made", f"{show_age(facts['created'])} ago"))
+    if facts["disk"] is not None:
+        rows.append(("disk", f"{show_size(facts['disk'])} really used"))
     rows.append(("config", CONFIG_WORDS[facts["config"]]))
     rows += [("shared", _mount_words(mount)) for mount in facts["mounts"]]
     rows += [("agent", f"{name} {version}".rstrip()) for name, version in (facts["agents"] or {}).items()]
-    rows += [("session", f"{record['what']} (process {record['pid']})") for record in facts["sessions"]]
-    return table(rows)
+    rows += [("session", _session_words(record)) for record in facts["sessions"]]
+    return pairs(rows, screen_width(context))
+
+
+def _session_words(record: dict[str, Any]) -> str:
+    return f"{record['what']} (process {record['pid']}), for {show_age(record['since'])}"
 
 
 def _mount_words(mount: dict[str, Any]) -> str:
@@ -96,11 +116,14 @@ def _mount_words(mount: dict[str, Any]) -> str:
 def _status_words(facts: dict[str, Any]) -> str:
     if facts["status"] == "absent":
         return "absent: the first run makes it"
+    since = f" for {show_age(facts['running_since'])}" if facts["running_since"] else ""
     change = "; the next run changes what is shared, or its resources" if facts["pending_change"] else ""
-    return f"{facts['status']}{change}"
+    return f"{facts['status']}{since}{change}"
 
 
 def _base_words(facts: dict[str, Any]) -> str:
     older = facts["older_than_base"]
-    note = f", older than the newest, {facts['newest_generation']}: `agentvm rm`, and the next run makes it anew"
+    note = (
+        f", older than the newest, {facts['newest_generation']}: `agentvm rebase` gives it a new one and keeps its home"
+    )
     return f"generation {facts['generation']}{note if older else ''}"

@@ -43,6 +43,7 @@ _NAMED = Operand("INSTANCE", "a VM by its name, as `agentvm list` shows it; with
 _AGENT = Operand("AGENT", "claude, codex or opencode", AGENT)
 _JSON = Option("--json", "the same for programs; `agentvm help json` tells the keys")
 _DRY_RUN = Option("--dry-run", "say what would be done to VMs, and do nothing")
+_AGE = "90m, 2h, 30d or 1w"
 _END_SESSIONS = Option("--force", "also when sessions run in it, which end")
 
 GLOBAL_OPTIONS = (
@@ -179,7 +180,7 @@ GROUPS = (
                 "list",
                 "all VMs",
                 "listing:list_instances",
-                options=(_JSON,),
+                options=(_JSON, Option("--all-prefixes", "also those of other prefixes")),
                 examples=(
                     ("agentvm list", "VMs of projects, the base and its snapshot"),
                     ("agentvm list --json | jq -r '.instances[].name'", "their names"),
@@ -191,8 +192,15 @@ GROUPS = (
                 "remove:stop",
                 details=("The next run starts it again.",),
                 operands=(_NAMED,),
-                options=(_END_SESSIONS,),
-                examples=(("agentvm stop", "this project's"), ("agentvm stop --force", "even if an agent works in it")),
+                options=(
+                    _END_SESSIONS,
+                    Option("--idle", f"all VMs of projects that had no session for so long, like {_AGE}", "TIME"),
+                ),
+                examples=(
+                    ("agentvm stop", "this project's"),
+                    ("agentvm stop --force", "even if an agent works in it"),
+                    ("agentvm stop --idle 2h", "those that nobody uses"),
+                ),
             ),
             CommandEntry(
                 "rm",
@@ -213,8 +221,33 @@ GROUPS = (
                 "delete stopped VMs, and those of vanished projects",
                 "remove:prune",
                 details=("The base, its snapshot, VMs with sessions and VMs of others are left alone.",),
-                options=(_DRY_RUN,),
-                examples=(("agentvm prune --dry-run", "what would go"), ("agentvm prune", "delete them")),
+                options=(Option("--older-than", f"only what nobody used for so long, like {_AGE}", "TIME"), _DRY_RUN),
+                examples=(
+                    ("agentvm prune --dry-run", "what would go"),
+                    ("agentvm prune", "delete them"),
+                    ("agentvm prune --older-than 30d", "only those that were long out of use"),
+                ),
+            ),
+            CommandEntry(
+                "adopt",
+                "take over the VM of this project's old directory",
+                "adopt:adopt",
+                details=(
+                    (
+                        "For a project that moved: its VM belongs to the path that is gone. Without a name the one VM is taken "
+                        "whose project is gone and was called like this one."
+                    ),
+                ),
+                operands=(Operand("INSTANCE", "the VM of the old directory", INSTANCE, optional=True),),
+                examples=(("agentvm adopt", "in the new directory"),),
+            ),
+            CommandEntry(
+                "rebase",
+                "a new VM from the newest base, the home kept",
+                "rebase:rebase",
+                details=("What was installed or changed outside of the home directory is lost, like packages of apt.",),
+                options=(_END_SESSIONS,),
+                examples=(("agentvm base snapshot && agentvm rebase", "have the base's changes in this project"),),
             ),
             CommandEntry(
                 "cp",
@@ -267,8 +300,11 @@ GROUPS = (
                         "while the project's VM runs. The exit status is 1 when something is broken."
                     ),
                 ),
-                options=(_JSON,),
-                examples=(("agentvm doctor", "before you ask for help"),),
+                options=(
+                    _JSON,
+                    Option("--fix", "do what is harmless: remove what killed runs left, make our directories private"),
+                ),
+                examples=(("agentvm doctor", "before you ask for help"), ("agentvm doctor --fix", "clear up first")),
             ),
             CommandEntry(
                 "install-shims",

@@ -51,8 +51,11 @@ def is_unfinished(instance: Instance) -> bool:
 
 
 def lock_name(context: Context, instance: Instance) -> str:
-    """Whose lock guards an instance: a golden is guarded by the base's."""
+    """Whose lock guards an instance: a golden is guarded by the base's, and a project's VM by its project's, whatever
+    it is called while it is moved or replaced."""
     label = instance.label
+    if label and label.spec.project:
+        return instance_name(context.prefix, label.spec.project)
     return base_name(context.prefix) if label and label.spec.role is Role.GOLDEN else instance.name
 
 

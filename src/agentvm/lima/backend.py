@@ -15,12 +15,24 @@ from agentvm.errors import Error, UsageError
 from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
 from agentvm.lima.directory import Directory, lima_home
-from agentvm.model import Command, Door, Finding, Host, Instance, InstanceSpec, Label, Resources, Session, Status
+from agentvm.model import (
+    Command,
+    Door,
+    Finding,
+    Host,
+    Instance,
+    InstanceSpec,
+    Label,
+    Resources,
+    Session,
+    Status,
+    Usage,
+)
 from agentvm.project import is_below
 from agentvm.quoting import join
 from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings
-from agentvm.state import make_private_directory, remove_file, write_atomically
+from agentvm.state import allocated, make_private_directory, remove_file, write_atomically
 from agentvm.untrusted import Answer
 
 if TYPE_CHECKING:
@@ -201,6 +213,30 @@ class Lima:
         if not agent:
             raise Error(f"{name} is not running.", "`agentvm shell` in its project starts it.")
         return listening_here(self._host.environment, agent)
+
+    def copy_home(self, source: str, target: str, passed: Callable[[int], None]) -> None:
+        from agentvm import homecopy
+
+        if self._label(target).spec.mounts:
+            raise Error(f"{target} has mounts, which must not be written over.", "Try again.")
+        # As root, since there may be files of root's in it; sudo would make HOME root's own.
+        as_root = 'exec sudo -n -- sh -c "$1" sh "$HOME"'
+        pack, unpack = (
+            ssh.command_argv(self._directory(name), name, ("sh", "-c", as_root, "sh", script))
+            for name, script in ((source, homecopy.PACK), (target, homecopy.UNPACK))
+        )
+        homecopy.copy_home(pack, unpack, self._environment(), passed)
+
+    def measure(self, name: str) -> Usage:
+        directory = self._directory(name)
+        return Usage(allocated(directory.path), directory.boot_time())
+
+    def tidy(self, name: str, rehearse: bool = False) -> tuple[str, ...]:
+        directory = self._directory(name)
+        stale = directory.stale_masters()
+        if not rehearse:
+            directory.drop_stale_masters()
+        return stale
 
     def check(self) -> tuple[Finding, ...]:
         from agentvm.lima.doctor import check_lima

@@ -109,11 +109,21 @@ class Directory(NamedTuple):
     def ssh_answers(self) -> bool:
         return self._answers(_MASTER, greets=True)
 
+    def stale_masters(self) -> tuple[str, ...]:
+        """The sockets of shared connections on which nobody answers: ssh would hang on one, or fail."""
+        paths = ((name, os.path.join(self.path, name)) for name in (_MASTER, "ssh.sock"))
+        return tuple(path for name, path in paths if os.path.lexists(path) and not self._answers(name, greets=True))
+
     def drop_stale_masters(self) -> None:
-        """Remove the sockets of shared connections when nobody answers on them: ssh would hang on one, or fail."""
-        for name in (_MASTER, "ssh.sock"):
-            if not self._answers(name, greets=True):
-                remove_file(os.path.join(self.path, name))
+        for path in self.stale_masters():
+            remove_file(path)
+
+    def boot_time(self) -> int:
+        """When its hostagent was started (Unix time, seconds); 0 when it has none."""
+        try:
+            return int(os.stat(os.path.join(self.path, "ha.pid")).st_mtime)
+        except OSError:
+            return 0
 
     def pids(self) -> dict[str, int]:
         """The numbers in the pid files, by the files' names."""
