@@ -216,6 +216,14 @@ class State:
         """Remove the lock files and notes of a deleted instance, by one who holds both locks."""
         for kind in (*KINDS, "use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
+        if os.path.isdir(memory := self.memory(name)):
+            import shutil
+
+            shutil.rmtree(memory)
+
+    def memory(self, name: str) -> str:
+        """The directory for what the tripwire knows of an instance's project. It is made when there is something."""
+        return os.path.join(self.directory, "tripwire", name)
 
     def tidy(self, is_there: Callable[[str], bool]) -> None:
         """Forget what is gone and was not forgotten, since a kill came between. What somebody holds is left alone."""

@@ -15,6 +15,7 @@ from agentvm.model import Instance, InstanceSpec, Session, Status
 from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
 from agentvm.settings import ISOLATED
+from agentvm.tripwire.watch import watched
 
 _LOST = 255
 """What ssh returns when the connection was lost; a program may return it too."""
@@ -65,7 +66,8 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
         session = Session(
             script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
         )
-        status = context.backend.session(spec.name, session)
+        with watched(context, project, home.sharing):
+            status = context.backend.session(spec.name, session)
         if status == _LOST:
             _explain(context, spec)
         return status
