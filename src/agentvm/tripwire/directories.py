@@ -33,14 +33,15 @@ def open_directory(path: str) -> int:
     return directory
 
 
-def names_in(directory: int) -> list[str] | None:
+def names_in(directory: int, *, only_directories: bool = False) -> list[str] | None:
     """The names in a directory in order; None for too many of them."""
     found = []
     with os.scandir(directory) as entries:
-        for entry in entries:
-            found.append(entry.name)
-            if len(found) > MOST_NAMES:
+        for number, entry in enumerate(entries):
+            if number >= MOST_NAMES:
                 return None
+            if not only_directories or entry.is_dir(follow_symlinks=False):
+                found.append(entry.name)
     return sorted(found)
 
 
@@ -51,7 +52,7 @@ def nearby_repositories(directory: int) -> Iterator[str]:
     """
     if _is_bare(directory, ""):
         yield ""
-    for name in names_in(directory) or ():
+    for name in names_in(directory, only_directories=True) or ():
         at = f"{name}/"
         if name != ".git" and _is_bare(directory, at):
             yield at

@@ -165,8 +165,9 @@ def load_ledger(content: bytes) -> Ledger | None:
 
 
 def _load(page: dict[str, Any]) -> Page:
+    kinds = {kind.value: kind for kind in Kind}
     rows = {
-        path: Row(Place(pattern, runner, Kind(kind)), known, seen, told)
+        path: Row(Place(pattern, runner, kinds[kind]), known, seen, told)
         for path, (pattern, runner, kind, known, seen, told) in page["rows"].items()
     }
     return Page(frozenset(page["covered"]), tuple(page["repositories"]), rows)

@@ -18,7 +18,7 @@ from agentvm.tripwire.places import TABLE, Area, Kind, Place, Root, git_places
 
 LARGEST = 524_288
 """Bytes of a file that is read; of a larger one its size and the time of its last change count."""
-_MOST_STEPS = 5000
+_MOST_STEPS = 3000
 """Files and directories of one root."""
 _MOST_BYTES = 8 * LARGEST
 _MOST_INCLUDES = 20
@@ -52,6 +52,10 @@ class _Any(NamedTuple):
 
     end: str
 
+    def fits(self, name: str) -> bool:
+        """git makes the samples of hooks, and doesn't run them."""
+        return name.endswith(self.end) and not name.endswith(".sample")
+
 
 Snapshot = dict[str, Seen]
 """By path below the root. What isn't there is not in it."""
@@ -65,18 +69,50 @@ def take(root: Root, known: Mapping[str, Place], repositories: Iterable[str] = (
     except OSError as problem:
         return {"": Seen(Place("", "programs that look there"), _unreadable(problem))} if _is_trouble(problem) else {}
     try:
-        for place in TABLE[root.area]:
-            look.at(directory, place)
+        look.at(directory, _Pattern.of(TABLE[root.area]))
         if root.area is Area.TREE:
             for at in sorted({*nearby_repositories(directory), *repositories}):
-                for place in git_places(""):
-                    look.at(directory, place, at)
+                look.at(directory, _Pattern.of(git_places(""), at))
         look.referred(directory)
-        for path, place in known.items():
-            look.exactly(directory, path, place)
+        look.at(directory, _Pattern.exactly({path: known[path] for path in known.keys() - look.found.keys()}))
     finally:
         os.close(directory)
     return look.found
+
+
+class _Pattern:
+    """Places as a tree of the parts of their paths, so that each directory is opened once."""
+
+    def __init__(self) -> None:
+        self.place: Place | None = None
+        self.below: dict[str | _Any, _Pattern] = {}
+
+    @staticmethod
+    def of(places: Iterable[Place], at: str = "") -> _Pattern:
+        """The rows of a table, in the directory `at` (with a slash behind it)."""
+        pattern = _Pattern()
+        for place in places:
+            parts = [_Any(part[1:]) if part.startswith("*") else part for part in place.pattern.split("/")]
+            pattern.add([*at.split("/")[:-1], *parts], place)
+        return pattern
+
+    @staticmethod
+    def exactly(places: Mapping[str, Place]) -> _Pattern:
+        """Paths, whatever is in their names: a guest may have chosen them."""
+        pattern = _Pattern()
+        for path, place in sorted(places.items()):
+            pattern.add(list(path.split("/")), place)
+        return pattern
+
+    def add(self, parts: list[str | _Any], place: Place) -> None:
+        node = self
+        for part in parts:
+            node = node.below.setdefault(part, _Pattern())
+        node.place = node.place or place
+
+    def first(self) -> Place:
+        """One of those in it."""
+        return self.place or next(iter(self.below.values())).first()
 
 
 class _Look:
@@ -88,21 +124,12 @@ class _Look:
         self._bytes = _MOST_BYTES
         self.found: Snapshot = {}
 
-    def at(self, directory: int, place: Place, below: str = "") -> None:
-        """What a row of the table means, in the root or in the directory `below` it (with a slash behind it)."""
-        parts = [_Any(part[1:]) if part.startswith("*") else part for part in place.pattern.split("/")]
-        self._descend(directory, "", [*below.split("/")[:-1], *parts], place)
-
-    def exactly(self, directory: int, path: str, place: Place) -> None:
-        """One path, whatever is in its name: a guest may have chosen it."""
-        self._descend(directory, "", list(path.split("/")), place)
-
     def referred(self, directory: int) -> None:
         """Where links and git's own settings lead to, as far as that is in the same root."""
         for path, seen in list(self.found.items()):
             if seen.form.name == "link" and (target := self._inside(path, os.fsdecode(seen.form.content))):
                 runner = f"{seen.place.runner}, by the link {path}"
-                self.exactly(directory, target, Place(target, runner, seen.place.kind))
+                self.at(directory, _Pattern.exactly({target: Place(target, runner, seen.place.kind)}))
         queue = [path for path, seen in self.found.items() if seen.place.kind is Kind.GIT]
         for path in queue[:_MOST_INCLUDES]:
             queue += self._configured(directory, path)
@@ -119,11 +146,12 @@ class _Look:
             return
         for value in values_of(settings, "core.hookspath"):
             if at := self._inside(_work_tree(path), value):
-                place = Place(at, "git, on what it is named for, since core.hooksPath names the directory")
-                self._descend(directory, "", [*at.split("/"), _Any("")], place)
+                runner = "git, on what it is named for, since core.hooksPath names the directory"
+                self.at(directory, _Pattern.of([Place("*", runner)], f"{at}/"))
         for value in values_of(settings, "include.path", "includeif.path"):
             if (at := self._inside(path, value)) and at not in self.found:
-                self.exactly(directory, at, Place(at, f"git, at any command, since {path} includes it", Kind.GIT))
+                place = Place(at, f"git, at any command, since {path} includes it", Kind.GIT)
+                self.at(directory, _Pattern.exactly({at: place}))
                 if at in self.found:
                     yield at
 
@@ -134,23 +162,27 @@ class _Look:
         whole = os.path.normpath(os.path.join(self._root, os.path.dirname(path), target))
         return whole[len(self._root) + 1 :] if whole.startswith(self._root.rstrip("/") + "/") else ""
 
-    def _descend(self, directory: int, at: str, parts: list[str | _Any], place: Place) -> None:
-        first, *rest = parts
-        for name in (first,) if isinstance(first, str) else self._matching(directory, at, first.end, place):
-            if rest:
-                self._enter(directory, at, name, rest, place)
-            else:
-                self._read(directory, at + name, name, place)
+    def at(self, directory: int, pattern: _Pattern, at: str = "") -> None:
+        """Look at what a pattern means in a directory, which is `at` below the root."""
+        names: list[str] | None = None
+        for part, inner in pattern.below.items():
+            if isinstance(part, _Any) and names is None:
+                names = self._names(directory, at, inner.first())
+            matching = [part] if isinstance(part, str) else [name for name in names or () if part.fits(name)]
+            for name in matching:
+                if inner.place:
+                    self._read(directory, at + name, name, inner.place)
+                if inner.below:
+                    self._enter(directory, at, name, inner)
 
-    def _matching(self, directory: int, at: str, end: str, place: Place) -> list[str]:
+    def _names(self, directory: int, at: str, place: Place) -> list[str]:
         names = names_in(directory)
         if names is None:
             self._note(at + "*", place, Form("crowded", 0, f"more than {MOST_NAMES} names".encode()))
-            return []
-        # git makes the samples, and doesn't run them.
-        return [name for name in names if name.endswith(end) and not name.endswith(".sample")]
+        return names or []
 
-    def _enter(self, directory: int, at: str, name: str, rest: list[str | _Any], place: Place) -> None:
+    def _enter(self, directory: int, at: str, name: str, pattern: _Pattern) -> None:
+        place = pattern.first()
         if self._is_spent(place):
             return
         try:
@@ -166,7 +198,7 @@ class _Look:
                 self._note(at + name, place, _unreadable(problem))
             return
         try:
-            self._descend(inner, f"{at}{name}/", rest, place)
+            self.at(inner, pattern, f"{at}{name}/")
         finally:
             os.close(inner)
 

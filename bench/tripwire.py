@@ -1,0 +1,112 @@
+"""What the tripwire costs a warm session, start and end together: python3 bench/tripwire.py [ROUNDS].
+
+Each round takes one session with it and one without, on the fake backend, in a repository of 100,000 files, so that what
+else the machine does falls on both alike; and one `git status`, which does walk the tree. The second home is full: agents'
+directories with as many hooks, commands and plugins as somebody may have. The third is a guest's doing, which fills every
+place up to the bounds.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(os.path.abspath(__file__)).parent.parent
+ARCHIVE = ROOT / "dist" / "agentvm.pyz"
+FILES, DIRECTORIES = 100_000, 1000
+LIMIT = 50.0
+"""Milliseconds that it may cost."""
+
+
+def main(argv: list[str]) -> int:
+    rounds = int(argv[0]) if argv else 15
+    with tempfile.TemporaryDirectory(prefix="agentvm-bench-") as scratch:
+        home = Path(scratch).resolve() / "home"
+        project = home / "project"
+        make_repository(project)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "AGENTVM_BACKEND": "fake",
+            "AGENTVM_FAKE_DIR": str(home.parent / "fake"),
+            "PYTHONPYCACHEPREFIX": str(home.parent / "cache"),
+        }
+        print(f"a repository of {FILES} files, {rounds} rounds, medians\n")
+        print(f"{'':<28}{'without, ms':>13}{'with, ms':>11}{'costs, ms':>11}{'git status, ms':>16}{'x git status':>14}")
+        costs = []
+        for name, prepare in (("an empty home", nothing), ("a full home", fill), ("a hostile guest", overfill)):
+            prepare(home)
+            costs.append(measure(name, environment, project, rounds))
+    kept = max(costs[:2]) < LIMIT
+    print(f"\nunder {LIMIT:.0f} ms: {'yes' if kept else 'NO'}")
+    return 0 if kept else 1
+
+
+def make_repository(project: Path) -> None:
+    for number in range(DIRECTORIES):
+        directory = project / f"part-{number // 40}" / f"unit-{number}"
+        directory.mkdir(parents=True)
+        for file in range(FILES // DIRECTORIES):
+            (directory / f"file-{file}.txt").write_text(f"{number} {file}\n")
+    for words in (("init", "--quiet"), ("add", "--all")):
+        subprocess.run(["git", "-C", str(project), *words], check=True)
+
+
+def nothing(home: Path) -> None:
+    """As it is after the first session."""
+
+
+def fill(home: Path) -> None:
+    put(home, (f".claude/hooks/hook-{number}.sh" for number in range(20)), 2000)
+    put(home, (f".claude/commands/set-{number % 5}/command-{number}.md" for number in range(60)), 4000)
+    put(home, (f".claude/skills/skill-{number}/SKILL.md" for number in range(60)), 8000)
+    put(home, (f".claude/plugins/cache/market/plugin-{number}/1.0.0/hooks/hooks.json" for number in range(30)), 1000)
+    put(home, (f".config/opencode/plugin/plugin-{number}.ts" for number in range(10)), 10_000)
+    put(home, (f"project/.git/modules/module-{number}/config" for number in range(50)), 400)
+
+
+def overfill(home: Path) -> None:
+    put(home, (f"project/.git/hooks/hook-{number}" for number in range(990)), 20_000)
+    put(home, (f".claude/hooks/hook-{number}" for number in range(990)), 20_000)
+    put(home, (f"project/.git/modules/m-{number}/hooks/h-{hook}" for number in range(200) for hook in range(30)), 10)
+
+
+def put(home: Path, names: Iterable[str], size: int) -> None:
+    for name in names:
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"# a line of it\n" * (size // 15))
+
+
+def measure(name: str, environment: Mapping[str, str], project: Path, rounds: int) -> float:
+    python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+    command = [python, "-I", "-S", str(ARCHIVE), "--quiet", "shell", "--", "true"]
+    cases: tuple[Callable[[], float], ...] = (
+        lambda: spend(command, {**environment, "AGENTVM_TRIPWIRE": "0"}, project),
+        lambda: spend(command, environment, project),
+        lambda: spend(["git", "status", "--porcelain"], environment, project),
+    )
+    for case in cases:
+        case()
+    taken = [tuple(case() for case in cases) for _ in range(rounds)]
+    without, with_it, git = (statistics.median(column) for column in zip(*taken, strict=True))
+    cost = statistics.median(second - first for first, second, _ in taken)
+    print(f"{name:<28}{without:>13.1f}{with_it:>11.1f}{cost:>11.1f}{git:>16.1f}{cost / git:>14.2f}")
+    return cost
+
+
+def spend(command: Sequence[str], environment: Mapping[str, str], directory: Path) -> float:
+    """Milliseconds that a command takes. It must succeed, or the figure means nothing."""
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, env=dict(environment), cwd=directory, stdin=subprocess.DEVNULL, capture_output=True)
+    return (time.perf_counter() - begin) * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
