@@ -96,8 +96,8 @@ def compare(root: Root, page: Page | None, snapshot: Snapshot, known: Callable[[
             pending.append(change)
             if noted.told != row.told:
                 news.append(change)
-    rows = {path: row for path, row in rows.items() if (row.known, row.seen) != (ABSENT, ABSENT)}
-    return Outcome(Page(page.covered | patterns, page.repositories, rows), tuple(news), tuple(pending))
+    page = Page(page.covered | patterns, page.repositories, _without_empty(rows))
+    return Outcome(page, tuple(news), tuple(pending))
 
 
 def _noted(row: Row, mark: str, change: Change) -> Row:
@@ -109,8 +109,13 @@ def _noted(row: Row, mark: str, change: Change) -> Row:
 
 def accept(page: Page, paths: Iterable[str]) -> Page:
     """Take what was seen at these places as known."""
-    rows = {**page.rows, **{path: page.rows[path]._replace(known=page.rows[path].seen, told="") for path in paths}}
-    return page._replace(rows={path: row for path, row in rows.items() if row.known})
+    taken = {path: page.rows[path]._replace(known=page.rows[path].seen, told="") for path in paths}
+    return page._replace(rows=_without_empty({**page.rows, **taken}))
+
+
+def _without_empty(rows: Mapping[str, Row]) -> dict[str, Row]:
+    """Without those that neither were there nor are."""
+    return {path: row for path, row in rows.items() if row.known or row.seen}
 
 
 def digest(lines: Lines) -> str:

@@ -21,7 +21,8 @@ LARGEST = 524_288
 _MOST_STEPS = 3000
 """Files and directories of one root."""
 _MOST_BYTES = 8 * LARGEST
-_MOST_INCLUDES = 20
+_MOST_CONFIGS = 200
+"""Files of git's that are read for what they lead to."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -131,7 +132,8 @@ class _Look:
                 runner = f"{seen.place.runner}, by the link {path}"
                 self.at(directory, _Pattern.exactly({target: Place(target, runner, seen.place.kind)}))
         queue = [path for path, seen in self.found.items() if seen.place.kind is Kind.GIT]
-        for path in queue[:_MOST_INCLUDES]:
+        # It grows meanwhile: what is included may include more.
+        for path, _ in zip(queue, range(_MOST_CONFIGS), strict=False):
             queue += self._configured(directory, path)
 
     def _configured(self, directory: int, path: str) -> Iterator[str]:
