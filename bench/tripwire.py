@@ -9,6 +9,7 @@ as many hooks, commands and plugins as somebody may have. The third is a guest's
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -113,13 +114,17 @@ def median(spent: Sequence[Spent]) -> Spent:
 def spend(command: Sequence[str], environment: Mapping[str, str], directory: Path) -> Spent:
     """What a command takes. It must succeed, or the figure means nothing."""
     begin = time.perf_counter()
-    before = os.times()
+    before = processor_time()
     subprocess.run(
         command, check=True, env=dict(environment), cwd=directory, stdin=subprocess.DEVNULL, capture_output=True
     )
-    after = os.times()
-    processor = after.children_user + after.children_system - before.children_user - before.children_system
-    return Spent((time.perf_counter() - begin) * 1000, processor * 1000)
+    return Spent((time.perf_counter() - begin) * 1000, (processor_time() - before) * 1000)
+
+
+def processor_time() -> float:
+    """Seconds that all children took that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

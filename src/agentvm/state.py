@@ -214,12 +214,12 @@ class State:
 
     def forget(self, name: str) -> None:
         """Remove the lock files and notes of a deleted instance, by one who holds both locks."""
-        for kind in (*KINDS, "use", "change"):
-            remove_file(os.path.join(self.directory, f"{name}.{kind}"))
         if os.path.isdir(memory := self.memory(name)):
             import shutil
 
             shutil.rmtree(memory)
+        for kind in (*KINDS, "tripwire", "use", "change"):
+            remove_file(os.path.join(self.directory, f"{name}.{kind}"))
 
     def memory(self, name: str) -> str:
         """The directory for what the tripwire knows of an instance's project. It is made when there is something."""
@@ -237,6 +237,12 @@ class State:
                 else:
                     if not is_there(name):
                         self.forget(name)
+
+    @contextmanager
+    def remember(self, name: str) -> Iterator[str]:
+        """Have that directory for oneself: for milliseconds, so nobody is told of waiting."""
+        with self._lock(f"{name}.tripwire", fcntl.LOCK_EX, told=False):
+            yield self.memory(name)
 
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self.directory, self._waiting)
@@ -259,21 +265,22 @@ class State:
         return os.open(os.path.join(self.directory, file), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     @contextmanager
-    def _lock(self, file: str, kind: int) -> Iterator[int]:
-        descriptor = self._acquire(file, kind)
+    def _lock(self, file: str, kind: int, *, told: bool = True) -> Iterator[int]:
+        descriptor = self._acquire(file, kind, told)
         try:
             yield descriptor
         finally:
             os.close(descriptor)
 
-    def _acquire(self, file: str, kind: int) -> int:
+    def _acquire(self, file: str, kind: int, told: bool) -> int:
         """Lock the file that is there in the end: who deletes an instance also deletes its lock files."""
         while True:
             descriptor = self._open(file)
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._waiting(f"waiting for another agentvm{_holder(descriptor)}; Ctrl-C gives up")
+                if told:
+                    self._waiting(f"waiting for another agentvm{_holder(descriptor)}; Ctrl-C gives up")
                 fcntl.flock(descriptor, kind)
             except BaseException:
                 os.close(descriptor)
@@ -340,6 +347,10 @@ class Rehearsal(State):
     @contextmanager
     def use(self, name: str, what: str) -> Iterator[None]:
         yield
+
+    @contextmanager
+    def remember(self, name: str) -> Iterator[str]:
+        yield self.memory(name)
 
     @contextmanager
     def alone(self, name: str, doing: str) -> Iterator[None]:

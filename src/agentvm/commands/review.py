@@ -14,10 +14,10 @@ from agentvm.errors import UsageError
 from agentvm.project import Project, is_below
 from agentvm.sharing import plan_sharing
 from agentvm.tripwire.difference import LONG, name_of, show, visible
-from agentvm.tripwire.directories import walk
+from agentvm.tripwire.directories import Walk, walk
 from agentvm.tripwire.ledger import Change, accept
 from agentvm.tripwire.memory import Memory
-from agentvm.tripwire.places import Root
+from agentvm.tripwire.places import Area
 from agentvm.tripwire.restoring import put_back, reason_against
 from agentvm.tripwire.snapshot import Form
 from agentvm.tripwire.watch import Look, Watched, find_roots, look, remembering
@@ -32,8 +32,6 @@ class _Book(NamedTuple):
     memory: Memory
     watched: Watched
     look: Look
-    cut: tuple[str, ...]
-    """Trees in which there may be git directories that were not found."""
     chosen: tuple[Change, ...] = ()
 
 
@@ -43,6 +41,7 @@ class _Desk(NamedTuple):
     context: Context
     project: Project
     books: tuple[_Book, ...]
+    walks: dict[str, Walk]
 
     @property
     def chosen(self) -> tuple[Change, ...]:
@@ -62,9 +61,11 @@ def review(context: Context, arguments: tuple[str, ...]) -> int:
         raise UsageError("--restore, --accept and --json exclude each other.", "Choose one.")
     project = current_project(context)
     sharing = plan_sharing(context.host, context.settings, project)
+    watched = find_roots(context, project, sharing)
+    walks = _walk(watched)
     with ExitStack() as held:
-        books = [_open(held, context, watched) for watched in find_roots(context, project, sharing)]
-        desk = _Desk(context, project, _choose(context, books, options.paths))
+        books = [_open(held, context, roots, walks) for roots in watched]
+        desk = _Desk(context, project, _choose(context, books, options.paths), walks)
         if options.restore:
             return _restore(desk)
         if options.accept:
@@ -72,19 +73,17 @@ def review(context: Context, arguments: tuple[str, ...]) -> int:
         return _show_json(desk) if options.json else _show(desk)
 
 
-def _open(held: ExitStack, context: Context, watched: Watched) -> _Book:
+def _walk(watched: tuple[Watched, ...]) -> dict[str, Walk]:
+    """Before any lock is held: sessions that begin or end shall not wait for it."""
+    trees = (root for roots in watched for root in roots.roots if root.area is Area.TREE)
+    return {root.path: walk(root.path, _PATIENCE) for root in trees}
+
+
+def _open(held: ExitStack, context: Context, watched: Watched, walks: dict[str, Walk]) -> _Book:
     memory = held.enter_context(remembering(context, watched))
     if not memory.ledger:
-        return _Book(memory, watched, Look({}, {}, (), True), ())
-    cut: list[str] = []
-
-    def find(root: Root) -> tuple[str, ...]:
-        walked = walk(root.path, _PATIENCE)
-        if not walked.whole:
-            cut.append(root.path)
-        return walked.found
-
-    return _Book(memory, watched, look(memory, watched, find), tuple(cut))
+        return _Book(memory, watched, Look({}, {}, (), True))
+    return _Book(memory, watched, look(memory, watched, walks))
 
 
 def _choose(context: Context, books: list[_Book], paths: list[str]) -> tuple[_Book, ...]:
@@ -102,7 +101,7 @@ def _choose(context: Context, books: list[_Book], paths: list[str]) -> tuple[_Bo
 
 def _show(desk: _Desk) -> int:
     console, changes = desk.context.console, desk.chosen
-    for root in (root for book in desk.books for root in book.cut):
+    for root in (root for root, walked in desk.walks.items() if not walked.whole):
         console.say(f"{root} could not be searched whole: git directories deep in it may be missed")
     if desk.books[0].look.first:
         console.say("no session ran here with AGENTVM_TRIPWIRE on, so there is nothing to compare with yet")

@@ -11,7 +11,8 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_NAMES = 1000
 """Names in a directory; one with more is not looked into, and that is a finding by itself."""
 _DEEPEST = 60
-_MOST_FOUND = 200
+MOST_FOUND = 200
+"""Git directories of one tree."""
 
 
 class Walk(NamedTuple):
@@ -68,7 +69,7 @@ def walk(root: str, seconds: float) -> Walk:
     for _ in range(_DEEPEST):
         below: list[str] = []
         for at in level:
-            if time.monotonic() > deadline or len(found) >= _MOST_FOUND:
+            if time.monotonic() > deadline or len(found) >= MOST_FOUND:
                 return Walk(tuple(found), False)
             inner, repositories, all_seen = _look_into(root, at)
             whole = whole and all_seen

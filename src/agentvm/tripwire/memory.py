@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from agentvm.digest import sha256
-from agentvm.state import hold, make_private_directory, remove_file, write_atomically
+from agentvm.state import make_private_directory, remove_file, write_atomically
 from agentvm.tripwire.ledger import Ledger, dump_ledger, load_ledger
 from agentvm.tripwire.snapshot import Form, Snapshot
 
+_LEDGER, _REPLACED = "ledger.json", "replaced"
+
 
 class Memory:
-    """Open while its lock is held. A dry run's reads only."""
+    """Made by who holds the lock, see `State.remember`. A dry run's reads only."""
 
     def __init__(self, directory: str, writes: bool) -> None:
         self.directory = directory
         self._writes = writes
-        self._ledger = self._read("ledger.json")
+        self._ledger = self._read(_LEDGER)
         self.ledger: Ledger = load_ledger(self._ledger) or {}
 
     def form(self, mark: str) -> Form | None:
@@ -39,21 +40,25 @@ class Memory:
             return
         make_private_directory(self.directory)
         needed = {row.known.rpartition(" ")[2] for page in ledger.values() for row in page.rows.values()}
-        there = set(os.listdir(self.directory))
+        there = set(os.listdir(self.directory)) - {_LEDGER, _REPLACED}
         for form in (seen.form for snapshot in snapshots for seen in snapshot.values()):
             digest = form.mark.rpartition(" ")[2]
             if digest in needed - there:
                 _write(os.path.join(self.directory, digest), form.content)
                 there.add(digest)
-        write_atomically(os.path.join(self.directory, "ledger.json"), content)
+        write_atomically(os.path.join(self.directory, _LEDGER), content)
         for name in there - needed:
-            if len(name) == 64:
-                remove_file(os.path.join(self.directory, name))
+            remove_file(os.path.join(self.directory, name))
         self._ledger = content
+
+    @property
+    def pending(self) -> int:
+        """How many changes were told of and are not accepted, by the last look."""
+        return sum(bool(row.told) for page in self.ledger.values() for row in page.rows.values())
 
     def set_aside(self, name: str, content: bytes) -> str:
         """Keep what a guest wrote before it is replaced; its path."""
-        directory = os.path.join(self.directory, "replaced")
+        directory = os.path.join(self.directory, _REPLACED)
         make_private_directory(directory)
         plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)[-60:]
         path = os.path.join(directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{plain}")
@@ -66,16 +71,6 @@ class Memory:
                 return file.read()
         except FileNotFoundError:
             return b""
-
-
-@contextmanager
-def opened(directory: str, writes: bool) -> Iterator[Memory]:
-    """The memory, for oneself alone."""
-    if not writes:
-        yield Memory(directory, writes)
-        return
-    with hold(f"{directory}.lock"):
-        yield Memory(directory, writes)
 
 
 def _write(path: str, content: bytes) -> None:

@@ -7,8 +7,9 @@ directory of a linked work tree) is known once, so that a change there is report
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
 from agentvm.context import Context
@@ -16,8 +17,9 @@ from agentvm.errors import Error
 from agentvm.model import Mount
 from agentvm.project import Project, instance_name, is_below
 from agentvm.sharing import CLAUDE, CODEX, GH, OPENCODE, SSH, Sharing, config_directory, login_directory
-from agentvm.tripwire.ledger import Change, Ledger, Outcome, compare
-from agentvm.tripwire.memory import Memory, opened
+from agentvm.tripwire.directories import MOST_FOUND, Walk
+from agentvm.tripwire.ledger import Change, Ledger, Outcome, Page, compare
+from agentvm.tripwire.memory import Memory
 from agentvm.tripwire.places import Area, Root
 from agentvm.tripwire.snapshot import Snapshot, take
 
@@ -127,18 +129,16 @@ def look_again(context: Context, watched: Watched) -> Look:
 
 @contextmanager
 def remembering(context: Context, watched: Watched) -> Iterator[Memory]:
-    with opened(context.state.memory(watched.name), writes=not context.dry_run) as memory:
-        yield memory
+    with context.state.remember(watched.name) as directory:
+        yield Memory(directory, writes=not context.dry_run)
 
 
-def look(memory: Memory, watched: Watched, find: Callable[[Root], tuple[str, ...]] | None = None) -> Look:
-    """One look at all roots of a ledger. `find` looks for more git directories in a tree."""
+def look(memory: Memory, watched: Watched, walks: Mapping[str, Walk] = MappingProxyType({})) -> Look:
+    """One look at all roots of a ledger. `walks` are what a review found in trees, by their paths."""
     ledger, snapshots, outcomes = dict(memory.ledger), {}, []
     for root in watched.roots:
         page = ledger.get(root.path)
-        repositories = page.repositories if page else ()
-        if find and root.area is Area.TREE and page:
-            repositories = tuple(sorted({*repositories, *find(root)}))
+        repositories = _repositories(page, walks.get(root.path))
         known = {path: row.place for path, row in page.rows.items()} if page else {}
         snapshots[root.path] = snapshot = take(root, known, repositories)
         outcome = compare(root, page, snapshot, memory.form)
@@ -148,3 +148,9 @@ def look(memory: Memory, watched: Watched, find: Callable[[Root], tuple[str, ...
     memory.save(ledger, snapshots.values())
     memory.ledger = ledger
     return Look(ledger, snapshots, tuple(outcomes), first)
+
+
+def _repositories(page: Page | None, walk: Walk | None) -> tuple[str, ...]:
+    """Those of an earlier walk stay where a new one didn't come."""
+    earlier = page.repositories if page and not (walk and walk.whole) else ()
+    return tuple(dict.fromkeys((*(walk.found if walk else ()), *earlier)))[:MOST_FOUND]
