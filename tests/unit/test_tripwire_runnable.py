@@ -44,10 +44,19 @@ CASES = [
     (Kind.CODEX, "config.toml", 'model="x"\nnotify=["a","b"]', ('notify.0 = "a"', 'notify.1 = "b"')),
     (Kind.CODEX, "config.toml", "[tui]\ntheme=1\n[mcp_servers.x]\ncommand='y'", ('mcp_servers.x.command = "y"',)),
     (Kind.OPENCODE, "opencode.jsonc", '{"theme":"x",/* a */"plugin":["y"],}', ('plugin.0 = "y"',)),
-    (Kind.OPENCODE_LOGIN, "auth.json", '{"anthropic":{"type":"api","key":"secret"}}', ('anthropic.type = "api"',)),
+    (Kind.OPENCODE_LOGIN, "auth.json", '{"anthropic":{"type":"api","key":"secret"}}', ()),
+    (
+        Kind.OPENCODE_LOGIN,
+        "auth.json",
+        '{"https://a.example":{"type":"wellknown","key":"NODE_OPTIONS","token":"secret"}}',
+        ('https://a.example.type = "wellknown"', 'https://a.example.key = "NODE_OPTIONS"'),
+    ),
     (Kind.MARKDOWN, "a.md", "---\nname: a\n---\nA text.\n", ()),
     (Kind.MARKDOWN, "a.md", "---\nhooks:\n  Stop: x\n---\nA text.\n", ("hooks:", "  Stop: x")),
+    (Kind.MARKDOWN, "a.md", "--- \r\n{hooks: x}\r\n---\r\nA text.\n", ("{hooks: x}\r",)),
+    (Kind.MARKDOWN, "a.md", '---\n"\\x68ooks": x\n', ('"\\x68ooks": x',)),
     (Kind.MARKDOWN, "a.md", "See !`evil`.\nA text.\n", ("See !`evil`.",)),
+    (Kind.WORKSPACE, "workspace.xml", "<component name='RunManager'>", ("<component name='RunManager'>",)),
     (Kind.WORKSPACE, "workspace.xml", f"<project>{RUN_MANAGER}<component name='Other'/></project>", (RUN_MANAGER,)),
 ]
 

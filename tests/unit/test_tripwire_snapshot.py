@@ -158,6 +158,16 @@ def test_repositories_near_the_top_are_seen(tmp_path: Path, at: str) -> None:
     assert {os.path.join(at, "config"), os.path.join(at, "hooks/post-checkout")} <= found.keys()
 
 
+@pytest.mark.parametrize("pointer", [".git", "sub/.git"])
+def test_where_a_git_file_says(tmp_path: Path, pointer: str) -> None:
+    tree = tmp_path.resolve()
+    make_repository(tree / "deep/down/real")
+    put(tree / pointer, f"gitdir: {os.path.relpath(tree / 'deep/down/real', (tree / pointer).parent)}\n")
+    assert {pointer, "deep/down/real/config"} <= look(tree).keys()
+    put(tree / pointer, "gitdir: /etc\n")
+    assert look(tree).keys() == {pointer}
+
+
 def test_hooks_of_a_repository_right_below_are_its_own(tree: Path) -> None:
     make_repository(tree / "sub/.git")
     put(tree / "sub/.git/config", "[core]\n\thooksPath = mine\n")

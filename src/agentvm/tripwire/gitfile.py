@@ -14,7 +14,7 @@ Setting = tuple[str, str]
 _SECTION = re.compile(r'\[([A-Za-z0-9.-]+)(?:[ \t]+"((?:\\.|[^"\\\n])*)")?\]')
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _ESCAPED = {"n": "\n", "t": "\t", "b": "\b", "\\": "\\", '"': '"'}
-_SPACE = " \t\v\f\r"
+_SPACE = " \t\r"
 
 _ALWAYS = frozenset("alias pager hook include includeif protocol guitool".split())
 """Sections of which every key counts."""

@@ -116,8 +116,10 @@ def _opencode_places(at: str) -> tuple[Place, ...]:
 _OPENCODE_TEXTS = ("agent", "agents", "command", "commands")
 _OPENCODE_SETTINGS = ("opencode.json", "opencode.jsonc", "config.json")
 
+POINTER = Place(".git", "git, which takes the repository from there")
+"""A `.git` that is a file: it says where the git directory is."""
 _TREE = (
-    Place(".git", "git, which takes the repository from there"),
+    POINTER,
     *git_places(".git/"),
     *(
         Place(f"{name}/*", "git, where core.hooksPath names the directory")

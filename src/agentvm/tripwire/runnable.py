@@ -42,10 +42,9 @@ _TIMES = frozenset(("lastUpdated", "installedAt"))
 _STATE = frozenset(
     ("mcpServers", "hasTrustDialogAccepted", "enabledMcpjsonServers", "allowedTools", "enableAllProjectMcpServers")
 )
-_FRONT = re.compile(r"\A---\n(.*?)\n---(?:\n|\Z)", re.DOTALL)
-_FRONT_KEYS = re.compile(
-    r"^(?:hooks|mcpServers|mcp|allowed-tools|tools|permissionMode|permission|shell):", re.MULTILINE
-)
+_FRONT = re.compile(r"\A\s*---[^\n]*\n(.*?)(?:^---|\Z)", re.DOTALL | re.MULTILINE)
+# Whatever form of YAML they are in; a backslash may write any of them.
+_FRONT_WORDS = re.compile(r"\b(?:hooks|mcpServers|mcp|allowed-tools|tools|permissionMode|permission|shell)\b|\\")
 _RUN_MANAGER = re.compile(r'<component name="RunManager".*?</component>', re.DOTALL)
 _EXEC = re.compile(r"^\s*(?:x|exec)\s", re.MULTILINE)
 
@@ -86,12 +85,14 @@ def _todo(name: str, text: str) -> Lines:
 def _markdown(name: str, text: str) -> Lines:
     """Hooks, servers and permissions in the front matter, and `!` before a command that is run to fill in the text."""
     front = _FRONT.match(text)
-    head = _whole(front[1]) if front and _FRONT_KEYS.search(front[1]) else ()
-    return (*head, *(line for line in _whole(text) if "!`" in line or line.startswith("```!")))
+    head = _whole(front[1]) if front and _FRONT_WORDS.search(front[1]) else ()
+    return (*head, *(line for line in _whole(text) if "!`" in line or "```!" in line))
 
 
 def _workspace(name: str, text: str) -> Lines:
-    """Of what an IDE writes all day the run configurations, which may run before anybody starts them."""
+    """Of what an IDE writes all day the run configurations, in the form that it writes; else all of it."""
+    if "RunManager" in _RUN_MANAGER.sub("", text) or "&#" in text:
+        return _whole(text)
     return tuple(line for found in _RUN_MANAGER.finditer(text) for line in _whole(found[0]))
 
 
@@ -146,6 +147,6 @@ _CHOOSERS: dict[Kind, Callable[[str, str], Lines | None]] = {
     Kind.CLAUDE_STATE: _table(_is_state),
     Kind.CODEX: _table(_beside(Kind.CODEX)),
     Kind.OPENCODE: _table(_beside(Kind.OPENCODE)),
-    # Of logins only where such a one makes opencode fetch its configuration from.
-    Kind.OPENCODE_LOGIN: _table(lambda path: path[-1] == "type" or path[-1] == "key" and "://" in path[0]),
+    # A login at an address makes opencode fetch its configuration from there; others are nothing but keys.
+    Kind.OPENCODE_LOGIN: _table(lambda path: "://" in path[0] and path[-1] != "token"),
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.tripwire.directories import DIRECTORY, MOST_NAMES, names_in, nearby_repositories, open_directory
-from agentvm.tripwire.places import TABLE, Area, Kind, Place, Root, git_places
+from agentvm.tripwire.places import POINTER, TABLE, Area, Kind, Place, Root, git_places
 
 LARGEST = 524_288
 """Bytes of a file that is read; of a larger one its size and the time of its last change count."""
@@ -73,7 +73,7 @@ def take(root: Root, known: Mapping[str, Place], repositories: Iterable[str] = (
         look.at(directory, _Pattern.of(TABLE[root.area]))
         if root.area is Area.TREE:
             for at in sorted({*nearby_repositories(directory), *repositories}):
-                look.at(directory, _Pattern.of(git_places(""), at))
+                look.repository(directory, at)
         look.referred(directory)
         look.at(directory, _Pattern.exactly({path: known[path] for path in known.keys() - look.found.keys()}))
     finally:
@@ -102,10 +102,10 @@ class _Pattern:
         """Paths, whatever is in their names: a guest may have chosen them."""
         pattern = _Pattern()
         for path, place in sorted(places.items()):
-            pattern.add(list(path.split("/")), place)
+            pattern.add(path.split("/"), place)
         return pattern
 
-    def add(self, parts: list[str | _Any], place: Place) -> None:
+    def add(self, parts: Sequence[str | _Any], place: Place) -> None:
         node = self
         for part in parts:
             node = node.below.setdefault(part, _Pattern())
@@ -125,12 +125,21 @@ class _Look:
         self._bytes = _MOST_BYTES
         self.found: Snapshot = {}
 
+    def repository(self, directory: int, at: str) -> None:
+        """A git directory, or the file at its place that says where it is."""
+        look = _Pattern.of(git_places(""), at)
+        if at.endswith(".git/"):
+            look.add(at[:-1].split("/"), POINTER)
+        self.at(directory, look)
+
     def referred(self, directory: int) -> None:
         """Where links and git's own settings lead to, as far as that is in the same root."""
         for path, seen in list(self.found.items()):
             if seen.form.name == "link" and (target := self._inside(path, os.fsdecode(seen.form.content))):
                 runner = f"{seen.place.runner}, by the link {path}"
                 self.at(directory, _Pattern.exactly({target: Place(target, runner, seen.place.kind)}))
+            if seen.place is POINTER and (at := self._inside(path, _pointed_to(seen.form))):
+                self.at(directory, _Pattern.of(git_places(""), f"{at}/"))
         queue = [path for path, seen in self.found.items() if seen.place.kind is Kind.GIT]
         # It grows meanwhile: what is included may include more.
         for path, _ in zip(queue, range(_MOST_CONFIGS), strict=False):
@@ -271,6 +280,12 @@ def _work_tree(config: str) -> str:
     """A path in the directory from which git takes a relative core.hooksPath: the top of the work tree, if it has one."""
     parts = config.split("/")
     return "/".join((*parts[: parts.index(".git")], "")) if ".git" in parts else config
+
+
+def _pointed_to(form: Form) -> str:
+    """The directory that a `.git` file names (gitrepository-layout(5)), or `~` for none."""
+    text = os.fsdecode(form.content).rstrip("\r\n")
+    return text.removeprefix("gitdir: ") if form.name == "file" and text.startswith("gitdir: ") else "~"
 
 
 def _may_lead_on(config: bytes) -> bool:
