@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.tripwire.directories import DIRECTORY, MOST_NAMES, names_in, nearby_repositories, open_directory
+from agentvm.tripwire.pattern import AnyName, Pattern
 from agentvm.tripwire.places import POINTER, TABLE, Area, Kind, Place, Root, git_places
 
 LARGEST = 524_288
@@ -48,16 +49,6 @@ class Seen(NamedTuple):
     form: Form
 
 
-class _Any(NamedTuple):
-    """Any name in a directory that ends so."""
-
-    end: str
-
-    def fits(self, name: str) -> bool:
-        """git makes the samples of hooks, and doesn't run them."""
-        return name.endswith(self.end) and not name.endswith(".sample")
-
-
 Snapshot = dict[str, Seen]
 """By path below the root. What isn't there is not in it."""
 
@@ -70,50 +61,15 @@ def take(root: Root, known: Mapping[str, Place], repositories: Iterable[str] = (
     except OSError as problem:
         return {"": Seen(Place("", "programs that look there"), _unreadable(problem))} if _is_trouble(problem) else {}
     try:
-        look.at(directory, _Pattern.of(TABLE[root.area]))
+        look.at(directory, Pattern.of(TABLE[root.area]))
         if root.area is Area.TREE:
             for at in sorted({*nearby_repositories(directory), *repositories}):
                 look.repository(directory, at)
         look.referred(directory)
-        look.at(directory, _Pattern.exactly({path: known[path] for path in known.keys() - look.found.keys()}))
+        look.at(directory, Pattern.exactly({path: known[path] for path in known.keys() - look.found.keys()}))
     finally:
         os.close(directory)
     return look.found
-
-
-class _Pattern:
-    """Places as a tree of the parts of their paths, so that each directory is opened once."""
-
-    def __init__(self) -> None:
-        self.place: Place | None = None
-        self.below: dict[str | _Any, _Pattern] = {}
-
-    @staticmethod
-    def of(places: Iterable[Place], at: str = "") -> _Pattern:
-        """The rows of a table, in the directory `at` (with a slash behind it)."""
-        pattern = _Pattern()
-        for place in places:
-            parts = [_Any(part[1:]) if part.startswith("*") else part for part in place.pattern.split("/")]
-            pattern.add([*at.split("/")[:-1], *parts], place)
-        return pattern
-
-    @staticmethod
-    def exactly(places: Mapping[str, Place]) -> _Pattern:
-        """Paths, whatever is in their names: a guest may have chosen them."""
-        pattern = _Pattern()
-        for path, place in sorted(places.items()):
-            pattern.add(path.split("/"), place)
-        return pattern
-
-    def add(self, parts: Sequence[str | _Any], place: Place) -> None:
-        node = self
-        for part in parts:
-            node = node.below.setdefault(part, _Pattern())
-        node.place = node.place or place
-
-    def first(self) -> Place:
-        """One of those in it."""
-        return self.place or next(iter(self.below.values())).first()
 
 
 class _Look:
@@ -127,7 +83,7 @@ class _Look:
 
     def repository(self, directory: int, at: str) -> None:
         """A git directory, or the file at its place that says where it is."""
-        look = _Pattern.of(git_places(""), at)
+        look = Pattern.of(git_places(""), at)
         if at.endswith(".git/"):
             look.add(at[:-1].split("/"), POINTER)
         self.at(directory, look)
@@ -137,9 +93,9 @@ class _Look:
         for path, seen in list(self.found.items()):
             if seen.form.name == "link" and (target := self._inside(path, os.fsdecode(seen.form.content))):
                 runner = f"{seen.place.runner}, by the link {path}"
-                self.at(directory, _Pattern.exactly({target: Place(target, runner, seen.place.kind)}))
+                self.at(directory, Pattern.exactly({target: Place(target, runner, seen.place.kind)}))
             if seen.place is POINTER and (at := self._inside(path, _pointed_to(seen.form))):
-                self.at(directory, _Pattern.of(git_places(""), f"{at}/"))
+                self.at(directory, Pattern.of(git_places(""), f"{at}/"))
         queue = [path for path, seen in self.found.items() if seen.place.kind is Kind.GIT]
         # It grows meanwhile: what is included may include more.
         for path, _ in zip(queue, range(_MOST_CONFIGS), strict=False):
@@ -158,11 +114,11 @@ class _Look:
         for value in values_of(settings, "core.hookspath"):
             if at := self._inside(_work_tree(path), value):
                 runner = "git, on what it is named for, since core.hooksPath names the directory"
-                self.at(directory, _Pattern.of([Place("*", runner)], f"{at}/"))
+                self.at(directory, Pattern.of([Place("*", runner)], f"{at}/"))
         for value in values_of(settings, "include.path", "includeif.path"):
             if (at := self._inside(path, value)) and at not in self.found:
                 place = Place(at, f"git, at any command, since {path} includes it", Kind.GIT)
-                self.at(directory, _Pattern.exactly({at: place}))
+                self.at(directory, Pattern.exactly({at: place}))
                 if at in self.found:
                     yield at
 
@@ -173,11 +129,11 @@ class _Look:
         whole = os.path.normpath(os.path.join(self._root, os.path.dirname(path), target))
         return whole[len(self._root) + 1 :] if whole.startswith(self._root.rstrip("/") + "/") else ""
 
-    def at(self, directory: int, pattern: _Pattern, at: str = "") -> None:
+    def at(self, directory: int, pattern: Pattern, at: str = "") -> None:
         """Look at what a pattern means in a directory, which is `at` below the root."""
         names: list[str] | None = None
         for part, inner in pattern.below.items():
-            if isinstance(part, _Any) and names is None:
+            if isinstance(part, AnyName) and names is None:
                 names = self._names(directory, at, inner.first())
             matching = [part] if isinstance(part, str) else [name for name in names or () if part.fits(name)]
             for name in matching:
@@ -192,7 +148,7 @@ class _Look:
             self._note(at + "*", place, Form("crowded", 0, f"more than {MOST_NAMES} names".encode()))
         return names or []
 
-    def _enter(self, directory: int, at: str, name: str, pattern: _Pattern) -> None:
+    def _enter(self, directory: int, at: str, name: str, pattern: Pattern) -> None:
         place = pattern.first()
         if self._is_spent(place):
             return
