@@ -148,7 +148,7 @@ def _restore(desk: _Desk) -> int:
     """Parents first: a link in the way goes before what was behind it comes."""
     left = sum(not _restore_one(desk, book, change) for book in desk.books for change in book.chosen)
     if desk.context.dry_run:
-        return 0
+        return 1 if left else 0
     for book in desk.books:
         again = {change.absolute for change in look(book.memory, book.watched).pending}
         for change in (change for change in book.chosen if change.absolute in again):
