@@ -134,6 +134,13 @@ def test_one_path_or_what_is_below_it(repository: World) -> None:
     assert "exclude each other" in repository.fails(2, "review", "--accept", "--restore")
 
 
+def test_what_is_found_by_the_way_is_shown_before_it_can_be_accepted(repository: World) -> None:
+    sh(repository, EVIL)
+    write_hook(repository.project, "worse\n", "post-merge")
+    assert "+ worse" in repository.ok("review", "--restore", ".git/config").err
+    assert sorted(reviewed(repository)) == [HOOK, ".git/hooks/post-merge"]
+
+
 def test_a_dry_run_changes_nothing(repository: World) -> None:
     sh(repository, EVIL)
     before = repository.tree()

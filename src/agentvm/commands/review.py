@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ from agentvm.tripwire.watch import Look, Watched, find_roots, look, remembering
 
 _PATIENCE = 3.0
 """Seconds for looking for git directories in the whole tree."""
+
+_AGAIN = """\
+this is not what it was, though it was put back or should have been. If something in the VM changes it again and again:
+`agentvm stop`, then `agentvm review --restore`."""
 
 
 class _Book(NamedTuple):
@@ -66,6 +71,7 @@ def review(context: Context, arguments: tuple[str, ...]) -> int:
     with ExitStack() as held:
         books = [_open(held, context, roots, walks) for roots in watched]
         desk = _Desk(context, project, _choose(context, books, options.paths), walks)
+        _tell_others(desk, [change for book in books for change in book.look.news])
         if options.restore:
             return _restore(desk)
         if options.accept:
@@ -150,14 +156,19 @@ def _restore(desk: _Desk) -> int:
     if desk.context.dry_run:
         return 1 if left else 0
     for book in desk.books:
-        again = {change.absolute for change in look(book.memory, book.watched).pending}
-        for change in (change for change in book.chosen if change.absolute in again):
-            desk.context.console.fail(
-                f"{desk.name(change)} is not what it was. If something in the VM changes it again and again: "
-                "`agentvm stop`, then `agentvm review --restore`."
-            )
+        again, chosen = look(book.memory, book.watched), {change.absolute for change in book.chosen}
+        _tell_others(desk, again.news)
+        for change in (change for change in again.pending if change.absolute in chosen):
+            desk.context.console.fail("\n".join((_AGAIN, *desk.lines(change))))
             left += 1
     return 1 if left else 0
+
+
+def _tell_others(desk: _Desk, news: Iterable[Change]) -> None:
+    """What a look found that the command is not about: it counts as told from now on, so it has to be."""
+    chosen = {change.absolute for change in desk.chosen}
+    for change in (change for change in news if change.absolute not in chosen):
+        desk.context.console.fail("\n".join(("this is new, too:", *desk.lines(change))))
 
 
 def _restore_one(desk: _Desk, book: _Book, change: Change) -> bool:
