@@ -92,7 +92,7 @@ def _open(held: ExitStack, context: Context, watched: Watched, walks: dict[str, 
     return _Book(memory, watched, look(memory, watched, walks))
 
 
-def _choose(context: Context, books: list[_Book], paths: list[str]) -> tuple[_Book, ...]:
+def _choose(context: Context, books: list[_Book], paths: tuple[str, ...]) -> tuple[_Book, ...]:
     """With the changes at or below the given paths; all without any. Raises UsageError for a path without one."""
     wanted = [os.path.normpath(os.path.join(context.host.directory, path)) for path in paths]
     for path in wanted:

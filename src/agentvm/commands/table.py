@@ -195,7 +195,9 @@ GROUPS = (
                     "The exit status is 0 when nothing is left to decide of what was asked for, else 1. Nothing is asked.",
                 ),
                 operands=(
-                    Operand("PATH", "only what is there or below; without one all of it", FILE, optional=True, many=True),
+                    Operand(
+                        "PATH", "only what is there or below; without one all of it", FILE, optional=True, many=True
+                    ),
                 ),
                 options=(
                     Option("--restore", "put back what was there, and keep what it replaces"),
