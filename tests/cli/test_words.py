@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -63,14 +64,16 @@ def test_topics_are_shown_and_a_command_of_the_same_name_has_them(world: World) 
 
 
 def test_json_has_the_documented_form(ready: World) -> None:
-    """With a session, a mount and a VM there, so that no list is empty."""
+    """With a session, a mount, a VM and a change there, so that no list is empty."""
     place = ready.config / "agentvm" / "config.toml"
     place.parent.mkdir(exist_ok=True)
     place.write_text('[[mounts]]\npath = "~/data"\n')
     (ready.home / "data").mkdir()
     ready.hold()
+    (ready.project / ".envrc").write_text("export A=1\n")
     for schema in SCHEMAS:
-        found = ready.json(schema.command)
+        # The status is 1 where there is something to decide.
+        found = json.loads(ready.run(schema.command, "--json").out)
         assert found["schema"] == schema.version
         entries = found[schema.path] if schema.path else [found]
         assert entries, schema.title

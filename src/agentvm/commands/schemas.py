@@ -68,6 +68,18 @@ SCHEMAS = (
             ("url", "where it is reached, or null"),
         ),
     ),
+    Schema("review", 1, "", (_VERSION, ("project", "the project's directory"), ("changes", "a list"))),
+    Schema(
+        "review",
+        1,
+        "changes",
+        (
+            ("path", "the file"),
+            ("run_by", "what on your computer executes it"),
+            ("before", "lines that were executed"),
+            ("after", "lines that are executed now"),
+        ),
+    ),
     Schema("list", 1, "", (_VERSION, ("instances", "a list"))),
     Schema(
         "list",
