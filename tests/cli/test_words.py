@@ -45,7 +45,7 @@ def test_each_command_has_help_that_does_nothing(world: World) -> None:
         if not command.program:
             assert world.ok(command.name, "--help") == shown
     assert world.ok("base", "reset", "-h") == world.ok("help", "base", "reset")
-    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base reset\n")
+    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base reset [--force]\n")
     assert world.tree() == before
 
 
@@ -244,4 +244,6 @@ def test_a_line_break_in_a_path_makes_no_row_of_its_own(ready: World) -> None:
     project = ready.make_project("first\nagentvm-web-00000000  running")
     ready.ok("shell", "--", "true", directory=project)
     assert len(ready.ok("list").out.splitlines()) == 1 + len(ready.instances())
-    assert "first\N{REPLACEMENT CHARACTER}agentvm-web" in ready.ok("status", directory=project).out
+    shown = ready.ok("status", directory=project).out
+    assert "/first agentvm-web-00000000" in shown
+    assert not any(line.startswith("agentvm-web-00000000") for line in shown.splitlines())
