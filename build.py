@@ -135,8 +135,9 @@ def test(arguments: "list[str]") -> int:
     with timed("archive"):
         make_archive(tools / "python", ROOT, ARCHIVE)
     environment = {name: value for name, value in os.environ.items() if name not in (SMOKE_SWITCH, AGENTS_SWITCH)}
+    spread = [] if arguments else ["--numprocesses=auto"]
     with timed("tests"):
-        return pytest(["--ignore=tests/smoke", "--ignore=tests/agents", *arguments], environment)
+        return pytest(["--ignore=tests/smoke", "--ignore=tests/agents", *spread, *arguments], environment)
 
 
 def smoke(arguments: "list[str]") -> int:

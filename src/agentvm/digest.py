@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def sha256(data: bytes) -> str:
-    """The hex digest. The interpreter's own module was renamed in 3.12; where neither is built in, hashlib serves."""
+    """The hex digest."""
+    return str(_MODULE.sha256(data).hexdigest())
+
+
+def _module() -> Any:
+    """The interpreter's own module was renamed in 3.12; where neither is built in, hashlib serves."""
     for module in ("_sha2", "_sha256"):
         try:
-            return str(__import__(module).sha256(data).hexdigest())
+            return __import__(module)
         except ImportError:
             continue
     import hashlib
 
-    return hashlib.sha256(data).hexdigest()
+    return hashlib
+
+
+# Once: looking for a module that is not there takes longer than most digests.
+_MODULE = _module()

@@ -76,15 +76,7 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
     configured = _Configured() if isolated else _configured(host, settings, wanted)
     certificates, trust = _certificates(host)
     known = github()
-    identity = plan_git(
-        host,
-        _told_once(read_git(git), sharing),
-        copied=settings.mount_gitconfig,
-        credentials=any(file.path == GIT_CREDENTIALS and file.content is not None for file in sharing.files),
-        github_hosts=known.hosts,
-        agent=forwards,
-        keys=settings.mount_ssh,
-    )
+    identity = _identity(host, settings, sharing, read_git(git), known.hosts, forwards)
     environment = plan_environment(
         host,
         # Its keys would be what the user keeps from this VM: `pass_env` can name them.
@@ -110,6 +102,25 @@ def gather(host: Host, settings: Settings, project: Project, gateway: str, wante
         certificates,
         forwards,
         _copies(host, settings),
+    )
+
+
+def _identity(
+    host: Host,
+    settings: Settings,
+    sharing: Sharing,
+    found: Configuration,
+    github_hosts: tuple[str, ...],
+    forwards: bool,
+) -> Git:
+    return plan_git(
+        host,
+        _told_once(found, sharing),
+        copied=settings.mount_gitconfig,
+        credentials=any(file.path == GIT_CREDENTIALS and file.content is not None for file in sharing.files),
+        github_hosts=github_hosts,
+        agent=forwards,
+        keys=settings.mount_ssh,
     )
 
 

@@ -76,7 +76,7 @@ def programs_named(kind: str, name: str, content: bytes, project: str = "") -> P
 
     Of `~/.claude.json`, which knows all projects, those of `project` are read, or of every one if that is empty.
     """
-    table = _parse(name, content)
+    table = parse_table(name, content)
     if table is None:
         return Programs(notices=(_malformed(name),))
     commands = {"claude": _claude, "codex": _codex, "opencode": _opencode}[kind](table, project)
@@ -86,7 +86,7 @@ def programs_named(kind: str, name: str, content: bytes, project: str = "") -> P
 
 def localhost_urls(kind: str, name: str, content: bytes) -> Addresses:
     """The base URLs and servers in a file that are on localhost: in the guest the host has another name."""
-    table = _parse(name, content)
+    table = parse_table(name, content)
     if table is None:
         return Addresses(notices=(_malformed(name),))
     if kind == "claude":
@@ -140,7 +140,7 @@ def _plain(place: str, start: str) -> bool:
     return not any(letter in place[len(start) :] for letter in "$`")
 
 
-def _parse(name: str, content: bytes) -> _Table | None:
+def parse_table(name: str, content: bytes) -> _Table | None:
     """The table in a JSON (also with comments) or TOML file, or None for what isn't one."""
     try:
         text = content.decode("utf-8-sig")

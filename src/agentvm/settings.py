@@ -100,6 +100,7 @@ SETTINGS = (
         "the agents' directories: shared, overlay (settings as copies, sessions shared) or isolated (nothing)",
     ),
     Setting("yolo", toggle, "0", "add the agent's own flag that lets it act without asking"),
+    Setting("tripwire", toggle, "1", "tell after a session what it changed of that which this computer runs"),
     Setting("skip_auto_install", toggle, "0", "do not install a missing agent"),
     Setting("claude_install_cmd", str, "", "shell text that installs claude in the VM, instead of npm", secret=True),
     Setting("codex_install_cmd", str, "", "shell text that installs codex in the VM, instead of npm", secret=True),

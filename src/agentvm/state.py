@@ -288,8 +288,16 @@ class State:
 
     def forget(self, name: str) -> None:
         """Remove the lock files and notes of a deleted instance, by one who holds both locks."""
-        for kind in (*KINDS, "use", "change"):
+        if os.path.isdir(memory := self.memory(name)):
+            import shutil
+
+            shutil.rmtree(memory)
+        for kind in (*KINDS, "tripwire", "use", "change"):
             remove_file(os.path.join(self.directory, f"{name}.{kind}"))
+
+    def memory(self, name: str) -> str:
+        """The directory for what the tripwire knows of an instance's project. It is made when there is something."""
+        return os.path.join(self.directory, "tripwire", name)
 
     def tidy(self, is_there: Callable[[str], bool]) -> None:
         """Forget what is gone and was not forgotten, since a kill came between. What somebody holds is left alone."""
@@ -303,6 +311,12 @@ class State:
                 else:
                     if not is_there(name):
                         self.forget(name)
+
+    @contextmanager
+    def hold_memory(self, name: str) -> Iterator[str]:
+        """Have that directory for oneself: for milliseconds, so nobody is told of waiting."""
+        with self._lock(name, "tripwire", fcntl.LOCK_EX):
+            yield self.memory(name)
 
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self.directory, self._waiting)
@@ -353,7 +367,7 @@ class State:
         while True:
             descriptor = self._open(file)
             try:
-                self._take(descriptor, name, kind)
+                self._take(descriptor, name, lock, kind)
                 if _is_at(descriptor, os.path.join(self.directory, file)):
                     return descriptor
             except BaseException:
@@ -361,13 +375,14 @@ class State:
                 raise
             os.close(descriptor)
 
-    def _take(self, descriptor: int, name: str, kind: int) -> None:
+    def _take(self, descriptor: int, name: str, lock: str, kind: int) -> None:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            # Who has `use` for himself alone has `change`, too.
-            holder = self.changing(name)
-            self._waiting(f"waiting for another agentvm{f' ({holder})' if holder else ''}; Ctrl-C gives up")
+            if lock != "tripwire":
+                # Who has `use` for himself alone has `change`, too.
+                holder = self.changing(name)
+                self._waiting(f"waiting for another agentvm{f' ({holder})' if holder else ''}; Ctrl-C gives up")
             fcntl.flock(descriptor, kind)
 
     def _wait_for_lookers(self, descriptor: int, name: str, doing: str, hint: str) -> None:
@@ -442,6 +457,10 @@ class Rehearsal(State):
     @contextmanager
     def use(self, name: str, what: str) -> Iterator[None]:
         yield
+
+    @contextmanager
+    def hold_memory(self, name: str) -> Iterator[str]:
+        yield self.memory(name)
 
     @contextmanager
     def alone(self, name: str, doing: str, hint: str) -> Iterator[None]:

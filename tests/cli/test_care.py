@@ -72,7 +72,9 @@ def test_json_is_what_its_schema_says(ready: World, schema: Schema) -> None:
     place.write_text('[[mounts]]\npath = "~/data"\n')
     (ready.home / "data").mkdir()
     session = ready.hold()
-    output = ready.json(schema.command)
+    (ready.project / ".envrc").write_text("export A=1\n")
+    # The status of review is 1 where there is something to decide.
+    output = json.loads(ready.run(schema.command, "--json").out)
     session.communicate()
     assert output["schema"] == schema.version == SCHEMA
     entries = entries_at(output, schema.path)

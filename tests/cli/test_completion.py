@@ -40,7 +40,7 @@ CASES: tuple[tuple[str, set[str] | str], ...] = (
     ("base ", {"init", "apply", "shell", "snapshot", "reset"}),
     ("base sn", {"snapshot"}),
     ("base snapshot ", set()),
-    ("base snapshot --", {"--help"}),
+    ("base snapshot --", {"--force", "--help"}),
     ("run co", {"codex"}),
     ("login ", {"claude", "codex", "opencode"}),
     ("update codex o", {"opencode"}),

@@ -156,6 +156,15 @@ def test_ssh_forgets_the_vms_old_name(moved: World) -> None:
     assert f"Host {moved.instance()} agentvm-web\n" in moved.ok("ssh-config").out
 
 
+def test_what_nobody_decided_about_is_told_before_it_is_forgotten(ready: World) -> None:
+    ready.ok("shell", "--", "sh", "-c", "echo 'export A=1' >.envrc")
+    (ready.home / "moved").mkdir()
+    ready.project = ready.project.rename(ready.home / "moved" / "web")
+    said = ready.ok("adopt").err
+    assert "1 changes of what this computer runs were not accepted" in said
+    assert not list((ready.state / "agentvm" / "agentvm" / "tripwire").iterdir())
+
+
 def test_the_work_tree_around_adopts_nothing(moved: World) -> None:
     """As where a guest removed its project's .git."""
     inner = moved.make_project("elsewhere/web/inner")

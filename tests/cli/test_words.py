@@ -44,7 +44,7 @@ def test_each_command_has_help_that_does_nothing(world: World) -> None:
         if not command.program:
             assert world.ok(command.name, "--help") == shown
     assert world.ok("base", "reset", "-h") == world.ok("help", "base", "reset")
-    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base reset\n")
+    assert world.ok("base", "reset", "-h").out.startswith("usage: agentvm base reset [--force]\n")
     assert world.tree() == before
 
 
@@ -62,21 +62,7 @@ def test_topics_are_shown_and_a_command_of_the_same_name_has_them(world: World) 
         assert shown.startswith("usage: agentvm " if name in COMMANDS else f"{name}: {topic.summary}\n")
 
 
-def test_json_has_the_documented_form(ready: World) -> None:
-    """With a session, a mount and a VM there, so that no list is empty."""
-    place = ready.config / "agentvm" / "config.toml"
-    place.parent.mkdir(exist_ok=True)
-    place.write_text('[[mounts]]\npath = "~/data"\n')
-    (ready.home / "data").mkdir()
-    ready.hold()
-    for schema in SCHEMAS:
-        found = ready.json(schema.command)
-        assert found["schema"] == schema.version
-        entries = [found]
-        for word in filter(None, schema.path.split(".")):
-            entries = [entry for one in entries for entry in one[word]]
-        assert entries, schema.title
-        assert all(tuple(entry) == schema.names for entry in entries), schema.title
+def test_every_json_has_a_documented_form() -> None:
     documented = {schema.command for schema in SCHEMAS}
     assert documented == {name for name, c in COMMANDS.items() if any(o.name == "--json" for o in c.options)}
 
@@ -243,4 +229,6 @@ def test_a_line_break_in_a_path_makes_no_row_of_its_own(ready: World) -> None:
     project = ready.make_project("first\nagentvm-web-00000000  running")
     ready.ok("shell", "--", "true", directory=project)
     assert len(ready.ok("list").out.splitlines()) == 1 + len(ready.instances())
-    assert "first\N{REPLACEMENT CHARACTER}agentvm-web" in ready.ok("status", directory=project).out
+    shown = ready.ok("status", directory=project).out
+    assert "/first agentvm-web-00000000" in shown
+    assert not any(line.startswith("agentvm-web-00000000") for line in shown.splitlines())

@@ -210,6 +210,6 @@ def _content(path: Path) -> str:
 
 
 def _is_lock(path: str) -> bool:
-    lock = path.startswith("state") and path.endswith((".change", ".use", "/sessions", "state", "agentvm"))
+    lock = path.startswith("state") and path.endswith((".change", ".use", ".tripwire", "/sessions", "state", "agentvm"))
     # In the guest, the process id of a session: a later one removes a few dozen at once.
     return lock or "/agentvm/run/" in path

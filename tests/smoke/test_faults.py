@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.smoke.computer import PATIENCE, Computer, own_processes, program
+from tests.smoke.computer import PATIENCE, Computer, program
 from tests.tables import Record
 
 pytestmark = pytest.mark.faults
@@ -42,9 +42,9 @@ class Victim:
 
     def master(self) -> int:
         """The process id of the master of agentvm's shared connection."""
-        found = own_processes(self.computer).items()
-        (pid,) = (pid for pid, words in found if words.startswith("ssh") and f"{self.name}/avm.sock" in words)
-        return pid
+        check = ["ssh", "-S", str(self.directory / "avm.sock"), "-O", "check", "any"]
+        said = subprocess.run(check, check=True, capture_output=True, text=True, timeout=60).stderr
+        return int(said.partition("pid=")[2].partition(")")[0])
 
     def stub(self, name: str, text: str) -> str:
         """A limactl that does something else first."""

@@ -120,6 +120,46 @@ def test_the_guests_own_gitconfig_is_never_touched(computer: Computer, project: 
     computer.shell(project, "rm ~/.gitconfig", **off)
 
 
+TRAPS = """\
+git config core.fsmonitor "touch monitored; :"
+printf '#!/bin/sh\\ntouch hooked\\n' >.git/hooks/post-checkout
+chmod +x .git/hooks/post-checkout
+"""
+
+
+def test_what_a_session_left_for_the_host_to_run_is_reported_and_put_back(computer: Computer, project: Path) -> None:
+    """git of the host really runs it, before `review` puts it back and not after."""
+    for words in (["init"], ["commit", "--allow-empty", "--message", "first"]):
+        done = computer.host(project, "git", "-c", "user.name=A", "-c", "user.email=a@b.c", *words)
+        assert done.status == 0, done
+    computer.ok(project, "shell", "--", "true", stdin=b"")
+    computer.ok(project, "review", "--accept")
+    done = computer.ok(project, "shell", "--", "sh", "-c", TRAPS, stdin=b"")
+    assert "While this session ran" in done.err
+    assert ".git/config: changed" in done.err
+    assert "+ core.fsmonitor = touch monitored; :" in done.err
+    assert ".git/hooks/post-checkout: new" in done.err
+    assert _runs(computer, project) == {"hooked", "monitored"}
+    shown = computer.run(project, "review")
+    assert shown.status == 1
+    assert b"+ touch hooked" in shown.out
+    computer.ok(project, "review", "--restore")
+    assert computer.ok(project, "review").out == b""
+    assert _runs(computer, project) == set()
+    assert not (project / ".git/hooks/post-checkout").exists()
+    assert computer.host(project, "git", "config", "core.fsmonitor").out == b""
+
+
+def _runs(computer: Computer, repository: Path) -> set[str]:
+    """What is executed by the host's git when its user looks at the state and checks something out."""
+    for words in (["status"], ["checkout", "--quiet", "--detach"]):
+        computer.host(repository, "git", *words)
+    left = {path for path in (repository / "hooked", repository / "monitored") if path.exists()}
+    for path in left:
+        path.unlink()
+    return {path.name for path in left}
+
+
 def test_a_dev_server_of_the_guest_answers_on_the_host(computer: Computer, project: Path) -> None:
     port = _free_port(8123)
     (project / "index.html").write_text("served by the guest")

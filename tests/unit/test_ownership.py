@@ -46,7 +46,7 @@ LAYERS = (
     ("home",),
     ("lima/*", "fake", "context"),
     ("sshfile",),
-    ("apply",),
+    ("apply", "tripwire/*"),
     ("instances",),
     ("commands/*",),
     ("cli",),
@@ -58,7 +58,7 @@ EXCEPTIONS = {
     # The fake refuses the paths that Lima refuses, by Lima's own rule.
     ("fake", "lima/template"),
 }
-TOGETHER = {"lima/*", "commands/*"}
+TOGETHER = {"lima/*", "tripwire/*", "commands/*"}
 """Packages that are one thing: their modules import each other."""
 
 LIMA_WORDS = ("limactl", "--tty", "lima.yaml", "ssh.config", "LIMA_HOME", "LIMA_TEMPLATES_PATH")

@@ -84,7 +84,7 @@ def test_defaults(host: Host) -> None:
     assert set(found.sources.values()) == {"default"}
     assert set(found.sources) == {setting.name for setting in SETTINGS}
     on = [setting.name for setting in SETTINGS if setting.kind is settings.toggle and getattr(found, setting.name)]
-    assert on == ["mount_gh_config", "mount_gitconfig", "mount_git_credentials"]
+    assert on == ["mount_gh_config", "mount_gitconfig", "mount_git_credentials", "tripwire"]
     assert (found.cpus, found.memory, found.disk) == (0, 0, 0)
     assert found.instance_prefix == "agentvm"
 

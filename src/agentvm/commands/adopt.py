@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agentvm.commands.arguments import parse
 from agentvm.commands.listing import our_instances
+from agentvm.commands.remove import tell_forgotten
 from agentvm.commands.target import current_project, is_unfinished, named_instance, project_spec
 from agentvm.context import Context
 from agentvm.errors import Error, UsageError
@@ -31,14 +32,21 @@ def adopt(context: Context, arguments: tuple[str, ...]) -> int:
 def _adopt(context: Context, wanted: InstanceSpec, name: str) -> None:
     with context.state.change(name, f"moving it to {wanted.project}"):
         old = _check(context, named_instance(context, name), wanted)
-        if not context.dry_run and (mark := context.state.remembered(name, CERTIFICATES)):
-            # It is no mark of the VM under its new name: so the next run looks at its certificates.
-            context.state.remember(wanted.name, CERTIFICATES, mark)
+        if not context.dry_run:
+            _hand_over(context, old, wanted)
         carry_out(context, name, plan_adopt(old, wanted, context.backend.find(wanted.name)), "adopting it")
         if not context.dry_run:
             context.state.forget(name)
     would = "would have" if context.dry_run else "has"
     context.console.say(f"{wanted.project} {would} that VM now, as {wanted.name}")
+
+
+def _hand_over(context: Context, old: Instance, wanted: InstanceSpec) -> None:
+    """What is noted of the old VM, before it is gone: a kill may come between."""
+    tell_forgotten(context, old)
+    if mark := context.state.remembered(old.name, CERTIFICATES):
+        # It is no mark of the VM under its new name: so the next run looks at its certificates.
+        context.state.remember(wanted.name, CERTIFICATES, mark)
 
 
 def _is_done(context: Context, wanted: InstanceSpec, name: str | None) -> bool:

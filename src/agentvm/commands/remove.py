@@ -157,5 +157,17 @@ def _remove(context: Context, instance: Instance, force: bool | None) -> int:
         size = context.backend.measure(instance.name).disk
         carry_out(context, instance.name, plan_remove(named_instance(context, instance.name)), "removing it", force)
         if lock == instance.name and not context.dry_run:
+            tell_forgotten(context, instance)
             context.state.forget(instance.name)
         return size
+
+
+def tell_forgotten(context: Context, instance: Instance) -> None:
+    """What nobody decided about is in the project still, and there is nothing left to compare it with."""
+    from agentvm.tripwire.memory import Memory
+
+    if pending := Memory(context.state.memory(instance.name), writes=False).pending:
+        context.console.fail(
+            f"{pending} changes of what this computer runs were not accepted, and are forgotten with {instance.name}: "
+            "look at the project yourself"
+        )

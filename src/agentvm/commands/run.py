@@ -15,6 +15,7 @@ from agentvm.model import Instance, Session
 from agentvm.opencode import share_login
 from agentvm.session import Attachment, Program, build_script
 from agentvm.settings import ISOLATED
+from agentvm.tripwire.watch import watched
 
 
 def run_agent(context: Context, arguments: tuple[str, ...]) -> int:
@@ -62,7 +63,9 @@ def run_wanted(context: Context, name: str, arguments: tuple[str, ...], what: st
         session = Session(
             script, attachment.terminal, attachment.token, attachment.suspended, agent=home.forwards_agent
         )
-        return check_connection(context, spec.name, context.backend.session(spec.name, session))
+        with watched(context, project, home.sharing):
+            status = context.backend.session(spec.name, session)
+        return check_connection(context, spec.name, status)
 
 
 def _program(context: Context, name: str, launch: Launch) -> Program:

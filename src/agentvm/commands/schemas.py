@@ -100,6 +100,25 @@ SCHEMAS = (
             Key("url", "string or null", "where it is reached"),
         ),
     ),
+    Schema(
+        "review",
+        "",
+        (
+            _VERSION,
+            Key("project", "string", "the project's directory"),
+            Key("changes", "list", "those to decide about"),
+        ),
+    ),
+    Schema(
+        "review",
+        "changes",
+        (
+            Key("path", "string", "the file"),
+            Key("run_by", "string", "what on your computer executes it"),
+            Key("before", "list", "lines that were executed"),
+            Key("after", "list", "lines that are executed now"),
+        ),
+    ),
     Schema("list", "", (_VERSION, Key("instances", "list", "by name"))),
     Schema(
         "list",

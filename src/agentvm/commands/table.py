@@ -12,6 +12,7 @@ from agentvm.commands.entry import (
     AGENT,
     AT_ONCE,
     DIRECTORY,
+    FILE,
     INSTANCE,
     PAGE,
     SHELL,
@@ -184,6 +185,30 @@ GROUPS = (
                 examples=(
                     ("agentvm list", "VMs of projects, the base and its snapshot"),
                     ("agentvm list --json | jq -r '.instances[].name'", "their names"),
+                ),
+            ),
+            CommandEntry(
+                "review",
+                "what VMs changed of that which this computer runs",
+                "review:review",
+                details=(
+                    "Hooks and settings of git, tasks of editors, settings of agents: what was reported and is not accepted yet.",
+                    "The exit status is 0 when nothing is left to decide of what was asked for, else 1. Nothing is asked.",
+                ),
+                operands=(
+                    Operand(
+                        "PATH", "only what is there or below; without one all of it", FILE, optional=True, many=True
+                    ),
+                ),
+                options=(
+                    Option("--restore", "put back what was there, and keep what it replaces"),
+                    Option("--accept", "take as known what was shown"),
+                    _JSON,
+                ),
+                examples=(
+                    ("agentvm review", "what changed, and what would have run it"),
+                    ("agentvm review --restore .git/hooks", "put the hooks back"),
+                    ("agentvm review --accept", "all of it is well"),
                 ),
             ),
             CommandEntry(
