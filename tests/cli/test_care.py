@@ -226,6 +226,14 @@ def test_fix_leaves_alone_what_another_agentvm_makes(ready: World) -> None:
     assert f"deleted {name}" in ready.ok("doctor", "--fix").out
 
 
+def test_doctor_tells_a_person_whom_it_waits_for(ready: World) -> None:
+    ready.environment["TERM"] = "xterm"
+    shown = on_screen(ready, 80, "doctor")
+    for name in ("claude", "codex", "opencode"):
+        assert any(line.endswith(f"agentvm: ask {name} in {ready.instance()}") for line in shown), shown
+    assert ready.ok("doctor").err == ""
+
+
 # --- stop --idle and prune --older-than --------------------------------------------------------------------------------
 
 
