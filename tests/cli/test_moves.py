@@ -157,12 +157,13 @@ def test_ssh_forgets_the_vms_old_name(moved: World) -> None:
 
 
 def test_what_nobody_decided_about_is_told_before_it_is_forgotten(ready: World) -> None:
+    old = ready.instance()
     ready.ok("shell", "--", "sh", "-c", "echo 'export A=1' >.envrc")
     (ready.home / "moved").mkdir()
     ready.project = ready.project.rename(ready.home / "moved" / "web")
     said = ready.ok("adopt").err
     assert "1 changes of what this computer runs were not accepted" in said
-    assert not list((ready.state / "agentvm" / "agentvm" / "tripwire").iterdir())
+    assert not list(ready.state.rglob(f"{old}*"))
 
 
 def test_the_work_tree_around_adopts_nothing(moved: World) -> None:

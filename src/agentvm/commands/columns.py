@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agentvm import terminal
+from agentvm.console import one_line
 from agentvm.context import Context
 
 _GAP = "  "
@@ -36,7 +37,7 @@ class Column(NamedTuple):
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """The table with its titles. Without a width, as for a file or a pipe, everything is whole."""
-    lines = [[column.title for column in columns], *([_on_one_line(cell) for cell in row] for row in rows)]
+    lines = [[column.title for column in columns], *([on_one_line(cell) for cell in row] for row in rows)]
     full = [max(cells(line[number]) for line in lines) for number in range(len(columns))]
     if width is None:
         return _join(lines, full)
@@ -63,7 +64,7 @@ def _choose(columns: Sequence[Column], full: Sequence[int], width: int) -> list[
 def pairs(rows: Sequence[tuple[str, str]], width: int | None) -> str:
     """Names and values, where a value that is too long goes on below itself: nothing is left out."""
     indent = max(cells(name) for name, _ in rows) + len(_GAP)
-    return "\n".join(wrap(f"{name:{indent}}", _on_one_line(value), width, indent) for name, value in rows)
+    return "\n".join(wrap(f"{name:{indent}}", on_one_line(value), width, indent) for name, value in rows)
 
 
 def wrap(head: str, text: str, width: int | None, indent: int) -> str:
@@ -87,13 +88,13 @@ def cells(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
+def on_one_line(text: str) -> str:
+    """A path or a name may have a line break in it, which must make no row of its own."""
+    return one_line(text, len(text))
+
+
 def cut_to(text: str, width: int) -> str:
     return _cut(text, width, keep_end=False)
-
-
-def _on_one_line(cell: str) -> str:
-    """A path may have a newline in it, which must not break the table."""
-    return "".join("?" if char in "\n\t\r" else char for char in cell)
 
 
 def _least(column: Column, full: int, least: int) -> int:

@@ -8,7 +8,7 @@ import os
 from agentvm.agents import AGENTS
 from agentvm.commands.agents import agent_findings
 from agentvm.commands.arguments import parse
-from agentvm.commands.columns import cells, screen_width, wrap
+from agentvm.commands.columns import cells, on_one_line, screen_width, wrap
 from agentvm.commands.mend import Mend, find_mends
 from agentvm.commands.preferences import show_values
 from agentvm.commands.schemas import SCHEMA
@@ -74,7 +74,7 @@ def _show(findings: tuple[Finding, ...], width: int | None) -> str:
     for finding in findings:
         start = f"{_SIGNS[finding.verdict]:4}  {finding.subject:{subjects}}  "
         indent = cells(start) if subjects else 6
-        lines.append(wrap(start, finding.text + _remedy(finding), width, indent))
+        lines.append(wrap(start, on_one_line(finding.text + _remedy(finding)), width, indent))
     return "\n".join(lines)
 
 
