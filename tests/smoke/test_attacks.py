@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cli.world import wait_for
 from tests.smoke.computer import Computer, program
 from tests.smoke.victim import LIMIT, Victim
 from tests.tables import Record
@@ -222,6 +223,8 @@ import os, pathlib, pwd, shutil
 home = pathlib.Path(pwd.getpwuid(int(os.environ['SUDO_UID'])).pw_dir)
 state = home / '.local/state/agentvm'
 shutil.rmtree(state, ignore_errors=True)
+if state.is_symlink() or state.is_file():
+    state.unlink()
 {how}
 bin = home / '.local/bin'
 bin.mkdir(parents=True, exist_ok=True)
@@ -407,7 +410,6 @@ def test_sshd_is_stopped_or_ended(victim: Victim, record: Record, how: str, undo
 
 def test_the_guest_powers_itself_off(victim: Victim, record: Record) -> None:
     victim.run("shell", "--", "sudo", "-n", "systemctl", "poweroff")
-    said = victim.run("status", status=0).err
-    assert "stopped" in said
+    wait_for(lambda: b"stopped" in victim.run("status", status=0).out, LIMIT)
     victim.is_off = True
     record("the guest powers itself off", "status tells")

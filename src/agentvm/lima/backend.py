@@ -400,7 +400,12 @@ class Lima:
         """
         began = time.monotonic()
         deadline = began + float(self._settings.start_timeout)
-        while not (self._directory(name).last_event().get("running") and self._is_connected(name)):
+        silent = 0.0
+        while not ((running := self._directory(name).last_event().get("running")) and self._is_connected(name)):
+            # One that ran already goes down, which takes so long at most, or its root doesn't let ssh in.
+            silent = silent or time.monotonic() if running else 0.0
+            if silent and time.monotonic() - silent > _SHUTDOWN:
+                raise self._unreachable(name)
             if time.monotonic() > deadline:
                 raise Error(
                     f"{name} was started, but did not get ready in {self._settings.start_timeout} seconds.",
@@ -419,10 +424,13 @@ class Lima:
 
     def _connect(self, name: str) -> None:
         if not self._is_connected(name):
-            raise Error(
-                f"{name} runs, but takes no connection by ssh.",
-                f"Lima's log is {self._directory(name).log}; `agentvm stop {name}` and try again.",
-            )
+            raise self._unreachable(name)
+
+    def _unreachable(self, name: str) -> Error:
+        return Error(
+            f"{name} runs, but takes no connection by ssh.",
+            f"Lima's log is {self._directory(name).log}; `agentvm stop {name}` and try again.",
+        )
 
     def _is_connected(self, name: str) -> bool:
         """Whether the shared connection is open, on which every session travels, after it was tried to open it."""

@@ -10,15 +10,14 @@ from agentvm.lima.directory import Directory
 from agentvm.model import Door
 from agentvm.quoting import join
 
+_ALIVE = ("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
+"""A guest that does not answer for a minute is given up."""
+
 
 def master_argv(directory: Directory, name: str, variable: str) -> tuple[str, ...]:
-    """ssh that goes to the background as the master of the shared connection, once that stands.
-
-    It ends by itself when the guest has not answered for a minute.
-    """
-    alive = ("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "ConnectTimeout=20")
+    """ssh that goes to the background as the master of the shared connection, once that stands."""
     share = ("-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "-o", f"SendEnv={variable}")
-    return (*_ssh(directory), *share, *alive, "-N", "-f", f"lima-{name}")
+    return (*_ssh(directory), *share, *_ALIVE, "-N", "-f", f"lima-{name}")
 
 
 def session_argv(
@@ -30,17 +29,14 @@ def session_argv(
     there when that was opened (ssh's mux.c), days ago perhaps.
     """
     send = ("-o", "ControlMaster=no", "-o", f"SendEnv={variable}", "-tt" if terminal else "-T")
-    where = (f"lima-{name}", command)
-    if agent:
-        alive = ("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4")
-        return (*_ssh(directory, shared=False), *alive, "-o", "ForwardAgent=yes", *send, *where)
-    return (*_ssh(directory), *send, *where)
+    forwarded = ("-o", "ForwardAgent=yes") if agent else ()
+    # For the shared one too: when its master ends just now, ssh makes a connection of its own instead.
+    return (*_ssh(directory, shared=not agent), *_ALIVE, *forwarded, *send, f"lima-{name}", command)
 
 
 def command_argv(directory: Directory, name: str, words: tuple[str, ...]) -> tuple[str, ...]:
     """ssh for one program without a terminal. `words` may be seen in the process list: nothing secret belongs there."""
-    limits = ("-o", "ControlMaster=no", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15")
-    return (*_ssh(directory), *limits, "-T", f"lima-{name}", join(words))
+    return (*_ssh(directory), *_ALIVE, "-o", "ControlMaster=no", "-T", f"lima-{name}", join(words))
 
 
 def read_door(text: str) -> Door | None:
