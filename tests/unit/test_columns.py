@@ -46,7 +46,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_a_cell_has_one_line() -> None:
-    assert fit((Column("A"), Column("B")), [("a\nb", "c\td")], None) == "A    B\na?b  c?d"
+    assert fit((Column("A"), Column("B")), [("a\nb", "c\td")], None) == "A    B\na b  c d"
 
 
 @pytest.mark.parametrize(("text", "places"), [("abc", 3), ("größe", 5), ("日本", 4), ("e\u0301", 1), ("", 0)])
