@@ -345,7 +345,7 @@ def _free_port(wanted: int) -> int:
 
 def _fetch(url: str) -> bytes:
     """What the server says as soon as it is there."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
