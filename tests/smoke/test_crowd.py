@@ -196,6 +196,7 @@ def test_a_session_at_a_terminal_that_is_ended_by_force_says_so_and_leaves_it_sa
     command = shlex.join([*program(), "shell", "--", "sh", "-c", "stty raw -echo; echo re''ady; sleep 1000"])
     environment = crowd.computer.environment | {"PS1": "prompt> "}
     with terminal(["bash", "--norc", "--noprofile", "--noediting", "-i"], crowd.plain, environment) as user:
+        user.expect(b"prompt> ")
         user.type(b"echo before-$(stty -g)-\r")
         user.expect(b"\nbefore-")
         before = user.expect(b"-")
