@@ -20,7 +20,7 @@ _LEDGER, _REPLACED = "ledger.json", "replaced"
 
 
 class Memory:
-    """Made by who holds the lock, see `State.remember`. A dry run's reads only."""
+    """Made by who holds the lock, see `State.hold_memory`. A dry run's reads only."""
 
     def __init__(self, directory: str, writes: bool) -> None:
         self.directory = directory
