@@ -195,10 +195,16 @@ def ask(context: Context, name: str, command: Command) -> tuple[str, ...]:
 
 def install_certificates(context: Context, actual: Instance, certificates: Certificates) -> None:
     """Have the guest trust the certificates that the host's variables name, and none that they named before."""
-    known = context.state.remembered(actual.name, CERTIFICATES)
     mark = _mark(actual, certificates.digest) if certificates.pem else ""
-    if known == mark:
+    if context.state.remembered(actual.name, CERTIFICATES) == mark:
         return
+    # A whole bundle takes the guest a minute: of sessions that start at once, one brings it.
+    with context.state.noting(actual.name):
+        if context.state.remembered(actual.name, CERTIFICATES) != mark:
+            _bring_certificates(context, actual, certificates, mark)
+
+
+def _bring_certificates(context: Context, actual: Instance, certificates: Certificates, mark: str) -> None:
     from agentvm.certificates import installing
 
     context.console.say("giving this VM the certificates that your environment names")
@@ -211,8 +217,15 @@ def install_certificates(context: Context, actual: Instance, certificates: Certi
 
 def bring_copies(context: Context, actual: Instance, copies: Copies) -> None:
     """Have the guest know what changed in the agents' settings; `copies` were read without contents."""
-    if not copies.token or context.state.remembered(actual.name, COPIES) == _mark(actual, copies.token):
+    mark = _mark(actual, copies.token)
+    if not copies.token or context.state.remembered(actual.name, COPIES) == mark:
         return
+    with context.state.noting(actual.name):
+        if context.state.remembered(actual.name, COPIES) != mark:
+            _bring_copies(context, actual, copies, mark)
+
+
+def _bring_copies(context: Context, actual: Instance, copies: Copies, mark: str) -> None:
     from agentvm.copies import placing, read_copies, unpacking
 
     context.console.say("giving this VM copies of your agents' settings")
@@ -228,7 +241,7 @@ def bring_copies(context: Context, actual: Instance, copies: Copies) -> None:
         text = one_line(str(said))
         context.console.fail(f"their paths of this computer could not be made to lead to them: {text}")
     else:
-        context.state.remember(actual.name, COPIES, _mark(actual, copies.token))
+        context.state.remember(actual.name, COPIES, mark)
 
 
 def _mark(actual: Instance, token: str) -> str:

@@ -105,6 +105,16 @@ def test_a_private_authority_is_installed_once_and_taken_away(ready: World) -> N
     assert ready.ok("shell", "--", "true").err == ""
 
 
+def test_of_sessions_that_start_at_once_one_brings_the_authority(ready: World) -> None:
+    authority = make_authority(ready.directory)
+    started = [ready.start("shell", "--", "true", NODE_EXTRA_CA_CERTS=str(authority)) for _ in range(5)]
+    said = b"".join(process.communicate(timeout=60)[1] for process in started)
+    assert {process.returncode for process in started} == {0}
+    assert said.count(b"giving this VM the certificates") == 1
+    log = (ready.fake / ready.instance() / "root.log").read_text()
+    assert log.count("/run/agentvm-certificates.lock") == 1
+
+
 def test_an_authority_that_is_not_there_is_said(ready: World) -> None:
     done = ready.ok("shell", "--", "true", SSL_CERT_FILE="/nowhere/ca.pem")
     assert "SSL_CERT_FILE" in done.err

@@ -223,6 +223,20 @@ def test_what_is_kept_is_private(repository: World) -> None:
 # --- Ends --------------------------------------------------------------------------------------------------------------
 
 
+def test_no_login_is_kept_in_a_second_place(repository: World) -> None:
+    """Unless it makes opencode fetch its settings from an address: that is executed, and its change is told."""
+    login = repository.home / ".local/share/opencode/auth.json"
+    login.parent.mkdir(parents=True)
+    login.write_text('{"anthropic": {"type": "api", "key": "sk-first"}}')
+    repository.ok("shell", "--", "true")
+    login.write_text('{"anthropic": {"type": "api", "key": "sk-second"}}')
+    assert "runs" not in repository.ok("shell", "--", "true").err
+    kept = [path.read_bytes() for path in repository.state.rglob("*") if path.is_file()]
+    assert not any(b"sk-" in content for content in kept)
+    login.write_text('{"https://evil.example": {"type": "wellknown", "key": "k", "token": "t"}}')
+    assert "auth.json" in repository.ok("shell", "--", "true").err
+
+
 def test_a_session_that_a_signal_ends_is_reported(repository: World) -> None:
     session = repository.start("shell", "--", "sh", "-c", f"{EVIL}; echo ready; cat")
     assert session.stdout

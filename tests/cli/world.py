@@ -197,7 +197,7 @@ def snapshot(directory: Path) -> dict[str, str]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Look again and again until it is so; fail the test if it is never."""
     deadline = time.monotonic() + seconds
     while not condition():

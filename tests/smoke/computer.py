@@ -189,7 +189,7 @@ def sweep(run: str) -> None:
     """Remove what a process of this run left that was ended before it could."""
     lima_home = Path(os.environ.get("LIMA_HOME") or Path.home() / ".lima").resolve()
     remove_instances(os.environ.get("AGENTVM_LIMACTL", "limactl"), sorted(lima_home.glob(f"{run}*")))
-    end_processes(find_processes(run))
+    end_processes(find_processes(f"/{run}"))
     for directory in [*lima_home.glob(f"{run}*"), *Path(tempfile.gettempdir()).resolve().glob(f"{run}*")]:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -226,7 +226,7 @@ def find_left(computer: Computer) -> list[str]:
 def own_processes(computer: Computer) -> dict[int, str]:
     """The command lines with the prefix in them, by process id; a base that is kept may go on running."""
     kept = f"{computer.prefix}-base" if os.environ.get(KEPT_PREFIX) else "\n"
-    return {pid: words for pid, words in find_processes(f"{computer.prefix}-").items() if kept not in words}
+    return {pid: words for pid, words in find_processes(f"/{computer.prefix}-").items() if kept not in words}
 
 
 def find_processes(text: str) -> dict[int, str]:

@@ -30,7 +30,7 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self._descriptor, text)
 
-    def expect(self, text: bytes, seconds: float = 60) -> bytes:
+    def expect(self, text: bytes, seconds: float = 300) -> bytes:
         """Wait for `text`; what came before it is returned, and is not looked at again."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
@@ -98,7 +98,7 @@ class Screen:
         for key in keys:
             self.tell("send-keys", key)
 
-    def await_one(self, known: dict[str, str], seconds: float = 300) -> str:
+    def await_one(self, known: dict[str, str], seconds: float = 900) -> str:
         """Wait until one of these texts is there and stays; the text's name. A | parts alternatives."""
         before = ""
         deadline = time.monotonic() + seconds
@@ -111,7 +111,7 @@ class Screen:
             before = seen
         raise AssertionError(f"none of {list(known)} came, but:\n{self.show()}")
 
-    def await_end(self, seconds: float = 60) -> None:
+    def await_end(self, seconds: float = 300) -> None:
         """Wait until the program has ended."""
         deadline = time.monotonic() + seconds
         while self.tell("display-message", "-p", "#{pane_dead}").strip() != "1":

@@ -267,7 +267,7 @@ def test_the_browsers_answer_reaches_a_login_in_the_vm(resident: Resident) -> No
     before = login.read_bytes()
     address = "http://127.0.0.1:1455/auth/callback?code=none&state=none"
     with start(resident, "login", "codex") as shown:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while "State mismatch" not in (answer := fetch(address)):
             assert time.monotonic() < deadline, f"{answer!r}\n{shown.show()}"
             time.sleep(1)

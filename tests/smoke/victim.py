@@ -18,7 +18,7 @@ from agentvm.variables import CERTIFICATES
 from tests.cli.world import wait_for
 from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, Done, program
 
-LIMIT = 300.0
+LIMIT = 480.0
 """Seconds in which agentvm has answered, whatever the guest does; emulated, a quiet command takes three."""
 PROMISED = (".claude", ".codex", ".config/opencode", ".local/share/agentvm/opencode", "house")
 """Places that guests may write, below the home."""

@@ -178,7 +178,7 @@ def _restore_one(desk: _Desk, book: _Book, change: Change) -> bool:
     console, name = desk.context.console, desk.name(change)
     known, seen = book.memory.form(change.known), book.look.snapshots[change.root.path].get(change.path)
     if change.known and known is None:
-        console.fail(f"{name} can't be put back: what was known of it is lost.")
+        console.fail(f"{name} can't be put back: what was known of it was not kept.")
         return False
     if reason := reason_against(known, seen.form if seen else None):
         console.fail(f"{name} can't be put back: {reason}.")

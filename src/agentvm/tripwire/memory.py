@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from agentvm.digest import sha256
 from agentvm.state import make_private_directory, remove_file, write_atomically
 from agentvm.tripwire.ledger import Ledger, dump_ledger, load_ledger
-from agentvm.tripwire.snapshot import Form, Snapshot
+from agentvm.tripwire.places import Kind
+from agentvm.tripwire.snapshot import Form, Seen, Snapshot
 
 _LEDGER, _REPLACED = "ledger.json", "replaced"
 
 
 class Memory:
-    """Made by who holds the lock, see `State.remember`. A dry run's reads only."""
+    """Made by who holds the lock, see `State.hold_memory`. A dry run's reads only."""
 
     def __init__(self, directory: str, writes: bool) -> None:
         self.directory = directory
@@ -28,7 +29,7 @@ class Memory:
         self.ledger: Ledger = load_ledger(self._ledger) or {}
 
     def form(self, mark: str) -> Form | None:
-        """What was known under a mark; None for what isn't there, or is lost."""
+        """What was known under a mark; None for what isn't there, was not kept or is lost."""
         name, mode, digest = mark.split(" ") if mark else ("", "", "")
         content = self._read(digest) if digest else b""
         return Form(name, int(mode, 8), content) if digest and sha256(content) == digest else None
@@ -41,10 +42,10 @@ class Memory:
         make_private_directory(self.directory)
         needed = {row.known.rpartition(" ")[2] for page in ledger.values() for row in page.rows.values()}
         there = set(os.listdir(self.directory)) - {_LEDGER, _REPLACED}
-        for form in (seen.form for snapshot in snapshots for seen in snapshot.values()):
-            digest = form.mark.rpartition(" ")[2]
-            if digest in needed - there:
-                _write(os.path.join(self.directory, digest), form.content)
+        for seen in (seen for snapshot in snapshots for seen in snapshot.values()):
+            digest = seen.form.mark.rpartition(" ")[2]
+            if digest in needed - there and not _is_a_login(seen):
+                _write(os.path.join(self.directory, digest), seen.form.content)
                 there.add(digest)
         write_atomically(os.path.join(self.directory, _LEDGER), content)
         for name in there - needed:
@@ -71,6 +72,15 @@ class Memory:
                 return file.read()
         except FileNotFoundError:
             return b""
+
+
+def _is_a_login(seen: Seen) -> bool:
+    """One that executes nothing is only keys, and these shall not be in a second place."""
+    if seen.place.kind is not Kind.OPENCODE_LOGIN:
+        return False
+    from agentvm.tripwire.runnable import runnable
+
+    return not runnable(seen.place.kind, "", seen.form.content)
 
 
 def _write(path: str, content: bytes) -> None:
