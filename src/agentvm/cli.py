@@ -113,11 +113,12 @@ def read_host() -> Host:
 def _home() -> str:
     """The user's home; without HOME the password database knows it. Raises UsageError when HOME can't be one."""
     from agentvm.errors import UsageError
+    from agentvm.paths import find_real
 
     home = os.environ.get("HOME")
     if home is not None and not os.path.isabs(home):
         raise UsageError(f"HOME={home!r} is not an absolute path.", "Set it to your home directory.")
-    return os.path.realpath(os.path.expanduser("~"))
+    return find_real(os.path.expanduser("~"))
 
 
 def make_backend(host: Host, settings: Settings, state_directory: str, report: Callable[[str], None]) -> Backend:

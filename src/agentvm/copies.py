@@ -17,7 +17,7 @@ import stat
 
 from agentvm.digest import sha256
 from agentvm.model import Command, Copies, Copy, Host
-from agentvm.project import is_below
+from agentvm.paths import find_real, is_below
 from agentvm.quoting import quote
 from agentvm.settings import OVERLAY, Settings, check_config_links
 from agentvm.sharing import AGENT_DIRECTORIES, STATE, config_directory
@@ -67,7 +67,7 @@ class _Reader:
     """Collects files and notices."""
 
     def __init__(self, directories: dict[str, str], roots: tuple[str, ...], contents: bool) -> None:
-        self._own = {agent: os.path.realpath(path) for agent, path in directories.items()}
+        self._own = {agent: find_real(path) for agent, path in directories.items()}
         self._roots = roots
         self._contents = contents
         self._room = LARGEST
@@ -128,7 +128,7 @@ class _Reader:
             os.close(descriptor)
 
     def _read_behind(self, path: str, name: str, depth: int) -> None:
-        real = os.path.realpath(path)
+        real = find_real(path)
         root = self._root_of(real)
         if not root:
             self._unfollowed.append(path)

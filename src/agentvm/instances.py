@@ -11,6 +11,7 @@ from agentvm.console import one_line
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Certificates, Command, Copies, Instance, InstanceSpec, Role, Status
+from agentvm.paths import is_below
 from agentvm.plan import (
     Plan,
     Reconfigure,
@@ -22,7 +23,7 @@ from agentvm.plan import (
     plan_init,
     plan_project,
 )
-from agentvm.project import base_name, golden_name, is_below
+from agentvm.project import base_name, golden_name
 from agentvm.state import CERTIFICATES, COPIES
 from agentvm.untrusted import Answer
 

@@ -20,7 +20,8 @@ import os
 from typing import NamedTuple
 
 from agentvm.agents import CLAUDE, CODEX, OPENCODE, Agent
-from agentvm.project import Project, is_below
+from agentvm.paths import is_below
+from agentvm.project import Project
 
 _CLAUDE_FLAG = "--dangerously-skip-permissions"
 _CLAUDE_SETTINGS = ("--settings", '{"skipDangerousModePermissionPrompt":true}')

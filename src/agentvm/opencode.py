@@ -11,6 +11,7 @@ import stat
 
 from agentvm.environment import opencode_keys
 from agentvm.model import Host
+from agentvm.paths import find_real
 from agentvm.settings import Settings
 from agentvm.sharing import OPENCODE, behind_allowed, config_directory, data_directory, login_directory
 from agentvm.untrusted import read_text
@@ -40,7 +41,7 @@ def share_login(host: Host) -> str:
 
     A guest can write to that directory, so nothing there is opened or followed.
     """
-    own = os.path.realpath(os.path.join(data_directory(host), "opencode", "auth.json"))
+    own = find_real(os.path.join(data_directory(host), "opencode", "auth.json"))
     shown = os.path.join(login_directory(host), "auth.json")
     try:
         wanted = os.lstat(own)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.errors import UsageError
+from agentvm.paths import find_real, is_below
 
 _HOLLOW = frozenset(
     """/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /private /private/tmp /private/var /proc /root /run
@@ -56,11 +57,6 @@ def golden_name(prefix: str, generation: int) -> str:
     return f"{prefix}-base-g{generation}"
 
 
-def is_below(path: str, directory: str) -> bool:
-    """Whether `path` is `directory` or something in it; both absolute and normal."""
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
 def system_reason(path: str, home: str) -> str:
     """Why a directory can't be shown to a guest at its own place, whatever it is for; empty when it can."""
     if path in _HOLLOW or path.startswith("/home/") and path.count("/") == 2:
@@ -108,12 +104,12 @@ def _common_git_directory(root: str) -> str:
     text = _first_line(pointer)
     if not text.startswith("gitdir: "):
         return ""
-    own = os.path.realpath(os.path.join(root, text.removeprefix("gitdir: ")))
+    own = find_real(os.path.join(root, text.removeprefix("gitdir: ")))
     common = os.path.dirname(os.path.dirname(own))
     if os.path.basename(os.path.dirname(own)) != "worktrees" or is_below(own, root):
         return ""
     known = _first_line(os.path.join(own, "gitdir"))
-    if not known or os.path.realpath(os.path.join(own, known)) != os.path.realpath(pointer):
+    if not known or find_real(os.path.join(own, known)) != find_real(pointer):
         return ""
     return common if os.path.isfile(os.path.join(common, "HEAD")) else ""
 

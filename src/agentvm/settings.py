@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agentvm.errors import UsageError, nearest
 from agentvm.model import Host, Mount
+from agentvm.paths import find_real, is_below
 
 _ON = frozenset(("1", "true", "yes", "on"))
 _OFF = frozenset(("0", "false", "no", "off"))
@@ -263,7 +264,7 @@ def check_extra(host: Host, mount: ExtraMount) -> Mount:
     if not os.path.isdir(path):
         what = "it is no directory" if os.path.lexists(path) else "it is not there"
         raise UsageError(f"{path} can't be mounted: {what}.", f"Attach it, or take it out of {config}.")
-    if (real := os.path.realpath(path)) != path:
+    if (real := find_real(path)) != path:
         raise UsageError(f"{path} can't be mounted: a link leads to {real}.", f"Write that instead in {config}.")
     return Mount(path, path, mount.writable)
 
@@ -271,14 +272,14 @@ def check_extra(host: Host, mount: ExtraMount) -> Mount:
 def check_config_links(host: Host, paths: tuple[str, ...]) -> tuple[str, ...]:
     """The directories' real paths. Raises UsageError for one from which nothing may come into a guest."""
     for path in paths:
-        if reason := _reason_against(host, os.path.realpath(path)):
+        if reason := _reason_against(host, find_real(path)):
             hint = f"Take it out of {config_path(host)}."
             raise UsageError(f"Links to {path} can't be followed: {reason}.", hint)
-    return tuple(map(os.path.realpath, paths))
+    return tuple(map(find_real, paths))
 
 
 def _reason_against(host: Host, path: str) -> str:
-    from agentvm.project import is_below, system_reason
+    from agentvm.project import system_reason
 
     if reason := system_reason(path, host.home):
         return reason

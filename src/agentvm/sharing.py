@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from agentvm.errors import UsageError
 from agentvm.model import Host, Mount
-from agentvm.project import Project, is_below
+from agentvm.paths import find_real, is_below, resolve
+from agentvm.project import Project
 from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
-from agentvm.untrusted import read_text, resolve
+from agentvm.untrusted import read_text
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""
@@ -144,7 +145,7 @@ def _plan_config(host: Host, settings: Settings, around: tuple[Mount, ...]) -> _
 
 def _session(host: Host, agent: str, name: str) -> tuple[Mount, Link]:
     point = f"{SESSIONS_POINT}/{agent}/{name}"
-    real = os.path.realpath(config_directory(host, AGENT_DIRECTORIES[agent]))
+    real = find_real(config_directory(host, AGENT_DIRECTORIES[agent]))
     return Mount(os.path.join(real, name), point, True), Link(point, f"{STATE}/{OVERLAY}/{agent}/{name}")
 
 
@@ -160,7 +161,7 @@ def _not_followed(mount: Mount) -> str:
 def _undone(host: Host, settings: Settings, around: tuple[Mount, ...]) -> Iterator[str]:
     """What else is writable and takes back the promise of overlay mode."""
     settings_in = [config_directory(host, path) for path in AGENT_DIRECTORIES.values()]
-    for place in dict.fromkeys(map(os.path.realpath, (*settings_in, *settings.config_links))):
+    for place in dict.fromkeys(map(find_real, (*settings_in, *settings.config_links))):
         for mount in around:
             if mount.writable and (is_below(place, mount.location) or is_below(mount.location, place)):
                 yield f"AGENTVM_CONFIG={OVERLAY} can't keep {place} from this VM: it can write to {mount.point}"
@@ -175,7 +176,7 @@ def writable_places(host: Host, settings: Settings, project: Project | None) -> 
     extras = (extra.path for extra in settings.mounts if extra.writable)
     agents = (config_directory(host, path) for path in AGENT_DIRECTORIES.values())
     names = (*own, *agents, login_directory(host), *extras)
-    return tuple(dict.fromkeys(place for name in names if name for place in (name, os.path.realpath(name))))
+    return tuple(dict.fromkeys(place for name in names if name for place in (name, find_real(name))))
 
 
 def config_directory(host: Host, path: str) -> str:
@@ -256,5 +257,5 @@ def behind_allowed(path: str, settings: Settings) -> str:
     """The file to read for an agent's setting: in overlay mode it may be behind a link into one of `config_links`."""
     if settings.config != OVERLAY or not os.path.islink(path):
         return path
-    real = os.path.realpath(path)
-    return real if any(is_below(real, os.path.realpath(root)) for root in settings.config_links) else path
+    real = find_real(path)
+    return real if any(is_below(real, find_real(root)) for root in settings.config_links) else path

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from agentvm.gitconfig import Entry, is_of_host, is_true, last, of_file
 from agentvm.model import Host
+from agentvm.paths import find_real
 
 _SWITCHES = ("commit.gpgsign", "tag.gpgsign", "tag.forcesignannotated", "push.gpgsign")
 _LARGEST_KEY = 20_000
@@ -97,8 +98,8 @@ def _read(host: Host, path: str) -> str:
     """The first line of a small regular file, else an empty string. It can't block, whatever is there."""
     import stat
 
-    real = os.path.realpath(path)
-    if not real.startswith(os.path.join(os.path.realpath(host.home), "")):
+    real = find_real(path)
+    if not real.startswith(os.path.join(find_real(host.home), "")):
         return ""
     try:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -17,6 +17,7 @@ from agentvm import resources
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Door, Role, Status
+from agentvm.paths import find_real
 from agentvm.project import base_name
 from agentvm.quoting import quote
 from agentvm.state import hold, make_private_directory, remove_file, write_atomically
@@ -158,7 +159,7 @@ def _without(content: bytes, line: bytes) -> bytes:
 def _edit(context: Context, change: Change) -> bool:
     """Change the user's file in one step, its mode kept and a link to it too. Raises Error when that isn't safe."""
     shown = os.path.join(context.host.home, ".ssh", "config")
-    path = os.path.realpath(shown)
+    path = find_real(shown)
     before = _look(shown, path, context.host.user)
     content = b""
     if before:

@@ -10,10 +10,8 @@ import errno
 import os
 import stat
 
-from agentvm.project import is_below
+from agentvm.paths import find_real, is_below, resolve, split_parts
 
-_MOST_LINKS = 40
-"""As Linux has it."""
 _MOST_WORK = 2_000_000
 """Steps of tomllib beyond those that every text takes: about a second."""
 _LARGEST_ANSWER = 100_000
@@ -32,29 +30,6 @@ class Answer:
         return self._said.decode(errors="replace").strip()
 
 
-def resolve(path: str, writable: tuple[str, ...]) -> str:
-    """The real path of an absolute one. Raises ValueError when a link on the way lies in a directory that guests can write.
-
-    `writable` are real paths. What is not there counts as what it says.
-    """
-    done, rest, links = "/", _parts(path), 0
-    while rest:
-        part = rest.pop()
-        step = os.path.dirname(done) if part == ".." else os.path.join(done, part)
-        target = "" if part == ".." else _link(step)
-        if not target:
-            done = step
-            continue
-        if any(is_below(done, place) for place in writable):
-            raise ValueError(f"{step} is a link, which a VM could have made")
-        links += 1
-        if links > _MOST_LINKS:
-            raise ValueError(os.strerror(errno.ELOOP))
-        done = "/" if target.startswith("/") else done
-        rest += _parts(target)
-    return done
-
-
 def split_path(path: str, writable: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """A PATH without the directories that guests can write, and these; a relative one is anywhere, also in a project."""
     directories = path.split(os.pathsep)
@@ -63,7 +38,7 @@ def split_path(path: str, writable: tuple[str, ...]) -> tuple[str, tuple[str, ..
 
 
 def _is_safe(directory: str, writable: tuple[str, ...]) -> bool:
-    names = {os.path.normpath(directory), os.path.realpath(directory)}
+    names = {os.path.normpath(directory), find_real(directory)}
     return os.path.isabs(directory) and not any(is_below(name, place) for name in names for place in writable)
 
 
@@ -120,25 +95,13 @@ def parse_json(text: str) -> object:
         raise ValueError("it is nested too deeply") from None
 
 
-def _parts(path: str) -> list[str]:
-    """The last first."""
-    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
-
-
 def _open_real(path: str) -> int:
     """A descriptor of what is at a real path; a link, also one that took a directory's place just now, is an OSError."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     if anywhere := getattr(os, "O_NOFOLLOW_ANY", 0):
         # macOS can do it at once.
         return os.open(path, flags | anywhere)
-    *above, name = reversed(_parts(path))
+    *above, name = reversed(split_parts(path))
     directory = os.open("/", _DIRECTORY)
     try:
         for part in above:

@@ -6,7 +6,8 @@ import pytest
 
 from agentvm.model import Host
 from agentvm.opencode import opencode_variables, share_login
-from agentvm.project import Project, is_below
+from agentvm.paths import is_below
+from agentvm.project import Project
 from agentvm.settings import read_settings
 from agentvm.sharing import Link, plan_sharing
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentvm.errors import UsageError
-from agentvm.project import Project, base_name, find_project, golden_name, instance_name, is_below
+from agentvm.paths import is_below
+from agentvm.project import Project, base_name, find_project, golden_name, instance_name
 
 HOME = "/somewhere/someone"
 

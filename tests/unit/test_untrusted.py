@@ -14,7 +14,8 @@ import pytest
 
 from agentvm.lima.mounts import find_moved
 from agentvm.model import Mount
-from agentvm.untrusted import Answer, parse_json, parse_toml, read_text, resolve, split_path
+from agentvm.paths import resolve
+from agentvm.untrusted import Answer, parse_json, parse_toml, read_text, split_path
 from tests.tables import Record
 
 SECRET = "secret of the host's"

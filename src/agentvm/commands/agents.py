@@ -14,6 +14,7 @@ from agentvm.home import Home, Wanted, gather
 from agentvm.hostprograms import localhost_urls, missing_script, programs_named
 from agentvm.instances import ask
 from agentvm.model import Command, Finding, Instance, Status
+from agentvm.paths import find_real
 from agentvm.project import Project
 from agentvm.session import EVAL, Attachment, Program, build_script
 from agentvm.settings import ISOLATED, OVERLAY, SHARED
@@ -216,9 +217,7 @@ def _files(context: Context, project: Project, agent: Agent) -> list[_File]:
     if context.settings.config == ISOLATED:
         found = []
     # A link that was there before is the user's own, as far as anybody can tell, and is passed over in silence.
-    return found + [
-        _File(name, path, writable=(project.root,)) for name, path in places if os.path.realpath(path) == path
-    ]
+    return found + [_File(name, path, writable=(project.root,)) for name, path in places if find_real(path) == path]
 
 
 def _programs(

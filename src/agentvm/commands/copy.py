@@ -16,6 +16,7 @@ from agentvm.errors import Error, UsageError
 from agentvm.hosttree import Found, Landing, located, opened_directory, walk
 from agentvm.instances import in_use
 from agentvm.model import Instance, Status
+from agentvm.paths import find_real
 from agentvm.process import Completed, Piped
 from agentvm.progress import amount
 from agentvm.sharing import plan_sharing
@@ -111,7 +112,7 @@ class Job(NamedTuple):
     def shared(self) -> tuple[str, ...]:
         """The directories of this computer that the guest can write, by their real paths."""
         mounts = self.actual.label.spec.mounts if self.actual.label else ()
-        return tuple(os.path.realpath(mount.location) for mount in mounts if mount.writable)
+        return tuple(find_real(mount.location) for mount in mounts if mount.writable)
 
     def here(self, place: Place) -> str:
         """A path of this computer, made absolute."""

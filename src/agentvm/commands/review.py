@@ -13,7 +13,8 @@ from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.target import current_project
 from agentvm.context import Context
 from agentvm.errors import UsageError
-from agentvm.project import Project, is_below
+from agentvm.paths import is_below
+from agentvm.project import Project
 from agentvm.sharing import plan_sharing
 from agentvm.tripwire.difference import LONG, name_of, show, visible
 from agentvm.tripwire.directories import Walk, walk

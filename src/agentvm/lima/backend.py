@@ -28,7 +28,7 @@ from agentvm.model import (
     Status,
     Usage,
 )
-from agentvm.project import is_below
+from agentvm.paths import is_below
 from agentvm.quoting import join
 from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings

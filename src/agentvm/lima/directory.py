@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from agentvm.errors import Error
 from agentvm.label import LARGEST, carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import Host, Label
+from agentvm.paths import find_real
 from agentvm.state import remove_file, write_atomically
 
 _LABEL = "agentvm.json"
@@ -22,7 +23,7 @@ _GREETING = 5.0
 
 
 def lima_home(host: Host) -> str:
-    return os.path.realpath(host.environment.get("LIMA_HOME") or os.path.join(host.home, ".lima"))
+    return find_real(host.environment.get("LIMA_HOME") or os.path.join(host.home, ".lima"))
 
 
 class Directory(NamedTuple):

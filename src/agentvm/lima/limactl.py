@@ -13,6 +13,7 @@ from agentvm import process
 from agentvm.console import one_line
 from agentvm.errors import Error
 from agentvm.model import Host
+from agentvm.paths import find_real
 from agentvm.settings import Settings
 from agentvm.state import hold, make_private_directory, remove_file
 
@@ -110,7 +111,7 @@ class Limactl:
 
     @property
     def _home(self) -> str:
-        return os.path.realpath(self._host.environment.get("LIMA_HOME") or os.path.join(self._host.home, ".lima"))
+        return find_real(self._host.environment.get("LIMA_HOME") or os.path.join(self._host.home, ".lima"))
 
     def _names(self) -> list[str]:
         return sorted(name for name in os.listdir(self._home) if not name.startswith(("_", ".")))

@@ -4,16 +4,15 @@ one, and those that Lima can't put in their place are bound to it.
 
 from __future__ import annotations
 
-import os
-
 from agentvm.lima.template import lima_point
 from agentvm.model import Mount
+from agentvm.paths import find_real
 from agentvm.quoting import join, quote
 
 
 def find_moved(mounts: tuple[Mount, ...]) -> str:
     """The first directory to which a link leads by now, though it was a real path; empty for none."""
-    return next((mount.location for mount in mounts if os.path.realpath(mount.location) != mount.location), "")
+    return next((mount.location for mount in mounts if find_real(mount.location) != mount.location), "")
 
 
 def placing_script(mounts: tuple[Mount, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from agentvm.project import is_below
+from agentvm.paths import is_below
 from agentvm.tripwire.ledger import ABSENT, Change, Lines
 
 LONGEST = 160

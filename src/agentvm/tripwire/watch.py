@@ -6,7 +6,6 @@ directory of a linked work tree) is known once, so that a change there is report
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -15,7 +14,8 @@ from typing import NamedTuple
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.model import Mount
-from agentvm.project import Project, instance_name, is_below
+from agentvm.paths import find_real, is_below
+from agentvm.project import Project, instance_name
 from agentvm.sharing import CLAUDE, CODEX, GH, OPENCODE, SSH, Sharing, config_directory, login_directory
 from agentvm.tripwire.directories import MOST_FOUND, Walk
 from agentvm.tripwire.ledger import Change, Ledger, Outcome, Page, compare
@@ -72,7 +72,7 @@ def find_roots(context: Context, project: Project, sharing: Sharing) -> tuple[Wa
         Root(config_directory(host, SSH), Area.SSH),
         *(Root(mount.path, Area.TREE) for mount in context.settings.mounts if mount.writable),
     )
-    real = (root._replace(path=os.path.realpath(root.path)) for root in shared)
+    real = (root._replace(path=find_real(root.path)) for root in shared)
     visible = (root for root in real if root.path != project.root and _is_mounted(root.path, sharing.mounts))
     name = instance_name(context.prefix, project.root)
     return Watched(name, own), Watched(_SHARED, tuple(dict.fromkeys(visible)))
