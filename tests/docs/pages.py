@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.docs.named import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "tests" / "lab" / "README.md"])
 
 _FENCE = re.compile(r"^ *```(\w*)$")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$")

@@ -28,9 +28,11 @@ step() {
 
 
 # The versions are whichever an example asks for.
-_NPM = NPM.replace("@*/*@latest | opencode-ai@latest", "@*/*@* | opencode-ai@*").replace(
-    'echo "${0##*/} 1.2.3"', 'echo "${0##*/}-cli 1.2.3"'
-).replace("@LOG@", os.devnull)
+_NPM = (
+    NPM.replace("@*/*@latest | opencode-ai@latest", "@*/*@* | opencode-ai@*")
+    .replace('echo "${0##*/} 1.2.3"', 'echo "${0##*/}-cli 1.2.3"')
+    .replace("@LOG@", os.devnull)
+)
 _GH = """\
 echo github.com
 echo "  ✓ Logged in to github.com account you (keyring)"
@@ -58,6 +60,7 @@ class Stage:
         self.programs = world.home / ".local" / "bin"
         self._results = world.directory / "results"
         self._results.mkdir()
+        world.project.rmdir()
         world.add_program("npm", _NPM)
         for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
             del world.environment[name]
@@ -77,7 +80,11 @@ class Stage:
                 ["bash", "--norc", "-c", "".join((_STEP, *calls))],
                 cwd=self.world.home,
                 env=self.world.environment
-                | {"PATH": f"{self.programs}:{self.world.environment['PATH']}", "RESULTS": str(self._results), "CHECKOUT": str(ROOT)},
+                | {
+                    "PATH": f"{self.programs}:{self.world.environment['PATH']}",
+                    "RESULTS": str(self._results),
+                    "CHECKOUT": str(ROOT),
+                },
                 check=False,
                 capture_output=True,
                 text=True,
