@@ -25,8 +25,6 @@ step() {
     echo $? >"$RESULTS/$1.status"
 }
 """
-
-
 # The versions are whichever an example asks for.
 _NPM = (
     NPM.replace("@*/*@latest | opencode-ai@latest", "@*/*@* | opencode-ai@*")
@@ -37,6 +35,8 @@ _GH = """\
 echo github.com
 echo "  ✓ Logged in to github.com account you (keyring)"
 """
+_IN_GUESTS = {"npm": _NPM, "gh": _GH, "make": "", "nproc": "", "curl": ""}
+_ON_THE_HOST = {"gh": _GH, "ssh-add": "", "man": "cat >/dev/null"}
 
 
 class Step(NamedTuple):
@@ -61,16 +61,13 @@ class Stage:
         self._results = world.directory / "results"
         self._results.mkdir()
         world.project.rmdir()
-        world.add_program("npm", _NPM)
-        for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-            del world.environment[name]
-        world.add_program("gh", _GH)
-        world.add_program("make", "")
-        world.add_program("nproc", "")
-        world.add_program("curl", "")
-        for name, text in (("gh", _GH), ("ssh-add", ""), ("man", "cat >/dev/null")):
+        # Pages show where things lie by default.
+        for variable in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+            del world.environment[variable]
+        for name, text in _IN_GUESTS.items():
+            world.add_program(name, text)
+        for name, text in {**_ON_THE_HOST, "agentvm": f'exec {shlex.join(program())} "$@"\n'}.items():
             write_program(self.programs / name, text)
-        write_program(self.programs / "agentvm", f'exec {shlex.join(program())} "$@"\n')
 
     def perform(self, steps: list[Step]) -> list[Outcome]:
         """Run them one after the other, whatever becomes of each."""

@@ -31,6 +31,9 @@ PORT = "8000"
 """What examples listen on; another one that is free stands for it here."""
 SERVER = f"agentvm shell -- python3 -m http.server --bind 127.0.0.1 {PORT}"
 SHOP = "mkdir -p ~/shop && cd ~/shop && git init --quiet && agentvm shell -- true"
+MOVED = (
+    "mkdir -p ~/old/moved ~/new && cd ~/old/moved && agentvm shell -- true && mv ~/old/moved ~/new && cd ~/new/moved"
+)
 FILES = """echo 1 >report.csv && agentvm shell -- sh -c 'mkdir -p ~/out/pages; echo 1 | tee ~/out/pages/index.html >~/notes.txt'"""
 HOOK = ".git/hooks/post-checkout"
 ASTRAY = f"""agentvm shell -- sh -c 'echo "echo surprise" >{HOOK}; chmod +x {HOOK}'"""
@@ -43,11 +46,7 @@ BEFORE = {
     ("docs/reference.md", ""): SHOP,
     ("docs/reference.md", "`agentvm review [PATH…] [--restore] [--accept] [--json]`"): ASTRAY,
     ("docs/reference.md", "`agentvm cp PATH… [--recursive]`"): f"cd ~/shop && {FILES}",
-    (
-        "docs/reference.md",
-        "`agentvm adopt [INSTANCE]`",
-    ): "mkdir -p ~/old/moved ~/new && cd ~/old/moved && agentvm shell -- true"
-    " && mv ~/old/moved ~/new && cd ~/new/moved",
+    ("docs/reference.md", "`agentvm adopt [INSTANCE]`"): MOVED,
     ("docs/sharing.md", ""): SHOP,
     ("docs/tutorial.md", "See what a session changed"): "kill $! && wait",
 }
