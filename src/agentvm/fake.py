@@ -8,8 +8,10 @@ A guest's ports are this computer's, so all of them are reached, but for those i
 door: the file `door` in its directory holds the port of whoever a test puts there.
 
 In the directory: `NAME/` for each instance (with `home/`, which is the guest's disk, `making`, the prefix that it was
-made for, `root.log`, what root was told, `running/`, the processes of its sessions, which end with the machine, and perhaps `stale.sock`, which stands for the socket of a dead process); `bin/`, which is first on every guest's PATH; and `failures`, lines of an exit status and a text: a command of
-root's that contains the text ends with that status.
+made for, `root.log`, what root was told, `running/`, the processes of its sessions, which end with the machine, and
+perhaps `stale.sock`, which stands for the socket of a dead process); `bin/`, which is first on every guest's PATH;
+`failures`, lines of an exit status and a text: a command of root's that contains the text ends with that status; and
+`waits`, lines of text: a command of root's that contains one takes until it is not there any more.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from agentvm.state import allocated, hold, make_private_directory, remove_file, 
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_TICK = 0.05
 _LOST = 255
 """What ssh returns when the machine ends under it."""
 
@@ -298,6 +301,8 @@ class Fake:
         output(
             b"(fake) root was told to do this, and it was written down\n" if status == 0 else b"(fake) failed as told\n"
         )
+        while any(line and line in text for line in _Place(self._directory).read("waits").splitlines()):
+            time.sleep(_TICK)
         return status
 
     def _failures(self) -> tuple[tuple[int, bytes], ...]:

@@ -43,18 +43,6 @@ def on_screen(world: World, width: int, *words: str) -> list[str]:
     return said.decode().splitlines()
 
 
-def age(world: World, seconds: int, directory: Path | None = None) -> str:
-    """Make the project's VM older in all that its age and its use are known by; its name."""
-    name = world.instance(directory)
-    then = int(time.time()) - seconds
-    label = world.fake / name / "agentvm.json"
-    label.write_text(json.dumps(json.loads(label.read_text()) | {"created": then}))
-    for path in (world.fake / name / "status", world.state / "agentvm" / "agentvm" / f"{name}.use"):
-        if path.exists():
-            os.utime(path, (then, then))
-    return name
-
-
 # --- JSON --------------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +88,7 @@ def test_json_before_there_is_anything(world: World) -> None:
 
 def test_list_tells_age_disk_and_sessions(ready: World) -> None:
     ready.ok("shell", "--", "sh", "-c", "head -c 5000000 /dev/urandom >~/large; truncate -s 1T ~/hollow")
-    name = age(ready, 3 * DAY)
+    name = ready.age(3 * DAY)
     session = ready.hold()
     (row,) = (line for line in ready.ok("list").out.splitlines() if line.startswith(name))
     assert row.split()[1:5] == ["running", "project", "g1", "3d"]
@@ -147,7 +135,7 @@ def test_a_file_gets_whole_lines_and_a_terminal_lines_that_fit(ready: World) -> 
 
 
 def test_a_narrow_terminal_loses_nothing_of_status_and_doctor(ready: World) -> None:
-    age(ready, 3 * DAY)
+    ready.age(3 * DAY)
     for words in (("status",), ("doctor",)):
         wide, narrow = ready.ok(*words).out, on_screen(ready, 40, *words)
         if words == ("doctor",):
@@ -241,10 +229,10 @@ def test_stop_idle_stops_those_that_nobody_used(ready: World) -> None:
     fresh, used = ready.make_project("fresh"), ready.make_project("used")
     for project in (fresh, used):
         ready.ok("shell", "--", "true", directory=project)
-    idle = age(ready, 3 * 3600)
-    age(ready, 3 * 3600, used)
+    idle = ready.age(3 * 3600)
+    ready.age(3 * 3600, used)
     session = ready.hold(used)
-    age(ready, 3 * 3600, used)
+    ready.age(3 * 3600, used)
     said = ready.ok("--dry-run", "stop", "--idle", "2h").err
     assert f"would stop {idle}" in said
     assert "1 would be stopped" in said
@@ -261,7 +249,7 @@ def test_stop_idle_stops_those_that_nobody_used(ready: World) -> None:
 
 
 def test_idleness_counts_from_the_boot_when_no_session_is_known(ready: World) -> None:
-    name = age(ready, 3 * 3600)
+    name = ready.age(3 * 3600)
     (ready.state / "agentvm" / "agentvm" / f"{name}.use").unlink()
     os.utime(ready.fake / name / "status")
     assert "0 stopped" in ready.ok("stop", "--idle", "2h").err
@@ -272,7 +260,7 @@ def test_idleness_counts_from_the_boot_when_no_session_is_known(ready: World) ->
 
 def test_a_session_that_was_killed_counts_until_it_was_found(ready: World) -> None:
     session = ready.hold()
-    name = age(ready, 3 * 3600)
+    name = ready.age(3 * 3600)
     session.kill()
     session.wait()
     assert ready.json("status")["sessions"] == []
@@ -287,7 +275,7 @@ def test_prune_older_than_keeps_what_was_used_since(ready: World) -> None:
         ready.ok("shell", "--", "true", directory=project)
         ready.ok("stop", directory=project)
     (ready.fake / ready.instance(projects["old"]) / "home" / "large").write_bytes(bytes(3_000_000))
-    names = {word: age(ready, 40 * DAY, projects[word]) for word in ("old", "gone")}
+    names = {word: ready.age(40 * DAY, projects[word]) for word in ("old", "gone")}
     shutil.rmtree(projects["gone"])
     said = ready.ok("prune", "--older-than", "30d", "--dry-run").err
     assert "2 would be pruned" in said

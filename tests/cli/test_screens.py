@@ -1,7 +1,4 @@
-"""What a terminal of 80 and of 40 columns shows of the help, as files in `screens`.
-
-Who changes a word renews them, and looks at the difference: `AGENTVM_RENEW_SCREENS=1 python3 build.py test -k screens`.
-"""
+"""What a terminal of 80 and of 40 columns shows of the help, as files in `screens`."""
 
 from __future__ import annotations
 
@@ -17,11 +14,10 @@ import pytest
 
 from agentvm.commands.table import COMMANDS
 from agentvm.commands.topics import TOPICS
+from tests.cli.golden import WIDTHS, expect, kept
 from tests.cli.world import TIMEOUT, World, program
 
 SCREENS = Path(__file__).parent / "screens"
-RENEW = "AGENTVM_RENEW_SCREENS"
-WIDTHS = (80, 40)
 PARTS = [part.name for command in COMMANDS.values() for part in command.parts]
 PAGES = {
     "help": ("--help",),
@@ -60,17 +56,11 @@ def read(descriptor: int) -> bytes:
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
 def test_screens_are_as_they_were_looked_at(world: World, name: str, columns: int) -> None:
-    shown = show(world, columns, *PAGES[name])
-    path = SCREENS / str(columns) / f"{name}.txt"
-    if os.environ.get(RENEW) == "1":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(shown, encoding="utf-8")
-    assert shown == path.read_text(encoding="utf-8")
+    expect(SCREENS / str(columns) / f"{name}.txt", show(world, columns, *PAGES[name]))
 
 
 def test_there_are_no_other_screens() -> None:
-    kept = {path.relative_to(SCREENS).as_posix() for path in SCREENS.rglob("*.txt")}
-    assert kept == {f"{columns}/{name}.txt" for columns in WIDTHS for name in PAGES}
+    assert kept(SCREENS) == {f"{columns}/{name}.txt" for columns in WIDTHS for name in PAGES}
 
 
 @pytest.mark.parametrize("columns", WIDTHS)

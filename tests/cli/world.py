@@ -155,6 +155,20 @@ class World:
         """What root does in a guest fails when `text` is in it."""
         (self.fake / "failures").write_text(f"{status} {text}\n")
 
+    def age(self, seconds: int, directory: Path | None = None) -> str:
+        """Make the project's VM older in all that its age and its use are known by; its name."""
+        name = self.instance(directory)
+        self.age_instance(name, seconds)
+        return name
+
+    def age_instance(self, name: str, seconds: int) -> None:
+        then = int(time.time()) - seconds
+        label = self.fake / name / "agentvm.json"
+        label.write_text(json.dumps(json.loads(label.read_text()) | {"created": then}))
+        for path in (self.fake / name / "status", self.state / "agentvm" / "agentvm" / f"{name}.use"):
+            if path.exists():
+                os.utime(path, (then, then))
+
     def foreign(self, name: str, status: str = "stopped") -> Path:
         """Somebody else's instance."""
         place = self.fake / name

@@ -93,6 +93,11 @@ class Screen:
         """The lines that are not empty."""
         return "\n".join(line.rstrip() for line in self.tell("capture-pane", "-p").splitlines() if line.strip())
 
+    def whole(self) -> str:
+        """All that was shown since it began, empty lines and what was scrolled away too."""
+        lines = [line.rstrip() for line in self.tell("capture-pane", "-p", "-S", "-").splitlines()]
+        return "\n".join(lines).strip("\n")
+
     def type(self, *keys: str) -> None:
         """Keys by tmux's names, or text."""
         for key in keys:
