@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agentvm.progress import Work
 
 
+_NARROWEST = 20
+"""Columns of a terminal, up to which lines are left to it."""
+
+
 class Console:
     """Where agentvm speaks. `verbosity` is -1 for --quiet, 1 for --verbose, else 0.
 
@@ -74,8 +78,16 @@ class Console:
             return 80
 
     def _line(self, text: str) -> None:
-        shown = f"agentvm: {_indented(printable(text))}\n"
+        shown = self.fold(f"agentvm: {_indented(printable(text))}\n")
         self._work.aside(shown) if self._work else self.write(shown)
+
+    def fold(self, text: str) -> str:
+        """The text with lines that end between words where stderr is a terminal; elsewhere it is somebody's to search."""
+        try:
+            columns = os.get_terminal_size(2).columns
+        except OSError:
+            return text
+        return "\n".join(folded(line, columns) for line in text.split("\n")) if columns > _NARROWEST else text
 
     def columns(self) -> int:
         """How many the terminal has that shows what was asked for; 0 when it is no terminal, or does not tell."""
@@ -126,6 +138,33 @@ def _indented(text: str) -> str:
     """Further lines begin with spaces: no text from elsewhere shall look like one more sentence of agentvm's."""
     first, *more = text.split("\n")
     return "\n".join((first, *(line if line.startswith("  ") else f"  {line}".rstrip() for line in more)))
+
+
+def folded(line: str, columns: int) -> str:
+    """The line, going on below itself. A word that no line has room for, like a path, stays where it is."""
+    from agentvm.progress import width
+
+    if width(line) <= columns:
+        return line
+    words, indent = _words(line), " " * (len(line) - len(line.lstrip(" ")) + 2)
+    text, used = words[0], width(words[0])
+    for word in words[1:]:
+        long = width(word)
+        if used + 1 + long <= columns or len(indent) + long > columns:
+            text, used = f"{text} {word}", (used + long) % columns + 1
+        else:
+            text, used = f"{text}\n{indent}{word}", len(indent) + long
+    return text
+
+
+def _words(line: str) -> list[str]:
+    """What is between backticks is one word: it is there to be copied."""
+    parts = line.split("`")
+    if len(parts) % 2 == 0:
+        return line.split(" ")
+    bound = "\N{NO-BREAK SPACE}"
+    tied = (part.replace(" ", bound) if number % 2 else part for number, part in enumerate(parts))
+    return [word.replace(bound, " ") for word in "`".join(tied).split(" ")]
 
 
 def _write(stream: object, text: str) -> None:

@@ -28,5 +28,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """ " Did you mean X?", or nothing."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean {found[0]!r}?" if found else ""

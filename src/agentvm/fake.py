@@ -192,6 +192,9 @@ class Fake:
         with ExitStack() as held:
 
             def spawn(streams: terminal.Streams) -> int:
+                if session.terminal:
+                    # As with a real one: what a guest says as an error comes through its terminal, too.
+                    streams = (streams[0], streams[1], streams[1])
                 pid = process.spawn(argv, environment, streams, own_group=not session.terminal)
                 held.enter_context(hold(own := place.file(f"running/{pid}")))
                 held.callback(remove_file, own)

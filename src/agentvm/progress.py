@@ -30,6 +30,7 @@ class Display(Protocol):
     def attach(self, work: Work | None) -> None: ...
     def write(self, text: str) -> None: ...
     def clean(self, text: str) -> str: ...
+    def fold(self, text: str) -> str: ...
     def live_columns(self) -> int: ...
 
 
@@ -153,7 +154,7 @@ class Live(Work):
 
     def _ended(self, well: bool) -> None:
         took = f" ({duration(self.seconds)})" if self.seconds >= 1 else ""
-        self.aside(f"agentvm: {self._what}{took}\n")
+        self.aside(self._display.fold(f"agentvm: {self._what}{took}\n"))
         if not well and self._heard.lines:
             self.aside("".join(f"  | {heard}\n" for heard in self._heard.lines))
 
@@ -229,6 +230,8 @@ def duration(seconds: float) -> str:
 
 def amount(count: int) -> str:
     """Bytes, like "12 MiB" or "1.5 GiB"."""
+    if count < 2**10:
+        return f"{count} byte{'' if count == 1 else 's'}"
     if count < 2**20:
         return f"{count // 1024} KiB"
     return f"{count // 2**20} MiB" if count < 2**30 else f"{count / 2**30:.1f} GiB"

@@ -28,8 +28,9 @@ _PLACES = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "AGENTVM_INSTANCE_PREFIX")
 _LARGEST = 1_000_000
 """Bytes of the user's configuration."""
 _HEAD = """\
-# Written by agentvm whenever a VM comes or goes; what you change here is lost. To have other options for a VM, put a
-# `Host` section of your own above the line in ~/.ssh/config that includes this.
+# Written by agentvm whenever a VM comes or goes; what you change here is lost.
+# To have other options for a VM, put a `Host` section of your own above the
+# line in ~/.ssh/config that includes this.
 """
 _SECTION = """\
 

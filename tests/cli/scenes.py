@@ -68,7 +68,8 @@ def session(world: World, name: str = "claude", directory: Path | None = None) -
 
 def add_agent(world: World, name: str, script: str) -> None:
     """An agent that came with the base. Codex is asked for its options before it is started."""
-    asked = f'case "${{1-}}" in --version) echo "{name} 1.2.3"; exit ;; --help) exit ;; esac'
+    version = {"claude": "1.2.3 (Claude Code)", "codex": "codex-cli 1.2.3"}.get(name, "1.2.3")
+    asked = f'case "${{1-}}" in --version) echo "{version}"; exit ;; --help) exit ;; esac'
     world.add_program(name, f"{asked}\n{script}\n")
 
 
@@ -103,12 +104,12 @@ def claude(world: World) -> Iterator[Typed]:
     """The first run of all, of an agent that is not there yet."""
     yield Typed("agentvm --dry-run claude")
     world.add_npm()
-    yield Typed("agentvm claude -p hello", live="install packages", then=waits(world, "apt-get"))
+    yield Typed("agentvm claude -p hello", live="[3/6] 26 packages,", then=waits(world, "apt-get"))
     yield Typed("agentvm claude -p again")
     world.ok("stop")
     yield Typed("agentvm claude -p 'after a stop'")
     yield Typed("AGENTVM_CPUS=4 agentvm claude -p larger")
-    with session(world):
+    with session(world, "codex"):
         yield Typed("AGENTVM_CPUS=2 agentvm claude")
 
 
@@ -133,7 +134,7 @@ def opencode(world: World) -> Iterator[Typed]:
 def run(world: World) -> Iterator[Typed]:
     first_run(world)
     agents(world, "codex")
-    yield Typed("agentvm run codex --help")
+    yield Typed("agentvm run codex exec hello")
     yield Typed("agentvm run")
     yield Typed("agentvm run codx")
 
@@ -170,7 +171,9 @@ def update(world: World) -> Iterator[Typed]:
     yield Typed("agentvm --dry-run update")
     first_run(world)
     yield Typed("agentvm update")
-    failing = "echo 'npm warn deprecated a-package-with-a-long-name@1.2.3: it is old, and the line is longer than a terminal'"
+    failing = (
+        "echo 'npm warn deprecated a-package-with-a-long-name@1.2.3: it is old, and the line is longer than a terminal'"
+    )
     go = slow(world, "npm", failing, "echo 'npm error network'; exit 1")
     yield Typed("agentvm update codex", live="agentvm: update codex in", then=go)
     world.add_npm()
@@ -195,14 +198,15 @@ def status(world: World) -> Iterator[Typed]:
     world.ok("base", "snapshot")
     settle(world)
     yield Typed("AGENTVM_CPUS=8 agentvm status")
-    yield Typed("agentvm status --json")
     yield Typed("agentvm status --jsn")
     yield Typed("cd / && agentvm status")
 
 
 def list_(world: World) -> Iterator[Typed]:
     yield Typed("agentvm list")
-    projects = [world.make_project(name) for name in ("api", "a-project-with-quite-a-long-name", "work/clients/acme/shop")]
+    projects = [
+        world.make_project(name) for name in ("api", "a-project-with-quite-a-long-name", "work/clients/acme/shop")
+    ]
     first_run(world)
     for project in projects:
         world.ok("shell", "--", "true", directory=project)
@@ -400,10 +404,11 @@ def uninstall(world: World) -> Iterator[Typed]:
 def base(world: World) -> Iterator[Typed]:
     yield Typed("agentvm base")
     yield Typed("agentvm base aply")
-    yield Typed("agentvm base apply")
     yield Typed("agentvm base shell")
+    yield Typed("agentvm base snapshot")
+    yield Typed("agentvm base reset")
     yield Typed("agentvm --dry-run base init")
-    yield Typed("agentvm base init", live="install packages", then=waits(world, "apt-get"))
+    yield Typed("agentvm base init", live="[3/6] 26 packages,", then=waits(world, "apt-get"))
     yield Typed("agentvm base init")
     first_run(world)
     world.fail_with(3, "apt-get")
@@ -455,9 +460,31 @@ def mistakes(world: World) -> Iterator[Typed]:
 
 
 SCENES: dict[str, Scene] = {
-    **{"claude": claude, "codex": codex, "opencode": opencode, "run": run, "gh": gh, "shell": shell, "login": login},
-    **{"update": update, "status": status, "list": list_, "review": review, "stop": stop, "rm": rm, "prune": prune},
-    **{"adopt": adopt, "rebase": rebase, "cp": cp, "port": port, "ssh-config": ssh_config, "doctor": doctor},
-    **{"install-shims": install_shims, "uninstall": uninstall, "base": base, "help": help_, "settings": settings},
-    **{"completion": completion, "mistakes": mistakes},
+    "claude": claude,
+    "codex": codex,
+    "opencode": opencode,
+    "run": run,
+    "gh": gh,
+    "shell": shell,
+    "login": login,
+    "update": update,
+    "status": status,
+    "list": list_,
+    "review": review,
+    "stop": stop,
+    "rm": rm,
+    "prune": prune,
+    "adopt": adopt,
+    "rebase": rebase,
+    "cp": cp,
+    "port": port,
+    "ssh-config": ssh_config,
+    "doctor": doctor,
+    "install-shims": install_shims,
+    "uninstall": uninstall,
+    "base": base,
+    "help": help_,
+    "settings": settings,
+    "completion": completion,
+    "mistakes": mistakes,
 }

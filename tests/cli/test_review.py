@@ -107,7 +107,7 @@ def test_what_git_writes_all_day_is_nothing(repository: World) -> None:
 
 def test_accepted_is_known(repository: World) -> None:
     sh(repository, EVIL)
-    assert f"is known from now on: {HOOK}" in repository.ok("review", "--accept").err
+    assert f"{HOOK} is known from now on" in repository.ok("review", "--accept").err
     assert reviewed(repository) == []
     assert "not accepted" not in sh(repository, "true")
     assert "evil" in (repository.project / HOOK).read_text()
@@ -145,7 +145,7 @@ def test_a_dry_run_changes_nothing(repository: World) -> None:
     sh(repository, EVIL)
     before = repository.tree()
     assert f"would put back {HOOK}" in repository.ok("--dry-run", "review", "--restore").err
-    assert f"would be known from now on: {HOOK}" in repository.ok("--dry-run", "review", "--accept").err
+    assert f"{HOOK} would be known from now on" in repository.ok("--dry-run", "review", "--accept").err
     assert repository.tree() == before
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from agentvm.commands.table import COMMANDS
+from agentvm.project import instance_name
 from tests.cli.golden import WIDTHS, expect, kept, timeless, veil
 from tests.cli.scenes import SCENES, Typed
-from tests.cli.world import World, program, wait_for, write_program
+from tests.cli.world import PREFIX, World, program, wait_for, write_program
 from tests.smoke.terminal import screen
 
 GOLDEN = Path(__file__).parent / "scenes"
 END = "[status "
 SHELL = f'eval "$1"; printf "\\n{END}%s]" $?; exec sleep 600'
-TYPED = re.compile(r"^\$ .*?\bagentvm((?: -\S+)*(?: [a-z][a-z-]*)*)", re.MULTILINE)
 
 
 @pytest.fixture
@@ -52,21 +52,32 @@ def act(world: World, typed: Typed, columns: int) -> str:
     return shown if status == "0]" else f"{shown}\n[status {status}"
 
 
-def settled(text: str, world: World) -> str:
-    """Without what is another one each time."""
-    names = {path.name for path in world.fake.iterdir() if path.is_dir()}
-    digests = {found[1] for name in names if (found := re.search(r"-([0-9a-f]{8})(-next)?$", name))}
+def settled(text: str, world: World, digests: set[str]) -> str:
+    """Without what is another one each time: names, moments, process ids, and the path of agentvm, which nothing is beside."""
     for secret in (world.directory.name.removeprefix("av-"), *sorted(digests)):
         text = veil(text, secret)
+    text = re.sub(r"(?s)(agentvm itself is) .*?;\s+remove\s+it\s+as\s+you", r"\1 PROGRAM; remove it as you", text)
+    text = re.sub(r"(?s)(ProxyCommand) .*?--connect", r"\1 PROGRAM ssh-config --connect", text)
+    text = re.sub(r"(?s)/logs/provision-[\s\d-]*\.log", "/logs/provision-DATE.log", text)
+    text = re.sub(r"(?s)/replaced/[\s\d-]*--", "/replaced/DATE--", text)
     return timeless(text)
+
+
+def digests(world: World) -> set[str]:
+    """What tells a project's VM from others of that name."""
+    names = {path.name for path in world.fake.iterdir() if path.is_dir()} | {instance_name(PREFIX, str(world.project))}
+    return {found[1] for name in names if (found := re.search(r"-([0-9a-f]{8})(-next)?$", name))}
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
 @pytest.mark.parametrize("name", SCENES)
 def test_screens_of_a_command_at_work(stage: World, name: str, columns: int) -> None:
-    acts = []
+    acts, known = [], set[str]()
     for typed in SCENES[name](stage):
-        acts.append(settled(f"$ {typed.line}\n{act(stage, typed, columns)}", stage).rstrip())
+        known |= digests(stage)
+        shown = f"$ {typed.line}\n{act(stage, typed, columns)}"
+        known |= digests(stage)
+        acts.append(settled(shown, stage, known).rstrip())
     expect(GOLDEN / str(columns) / f"{name}.txt", "\n\n".join(acts) + "\n")
 
 

@@ -37,5 +37,5 @@ def test_a_vm_of_a_newer_agentvm_is_left_alone_with_a_sentence(ready: World) -> 
         assert (done.status, done.out) == (1, ""), done
         assert "was made by a newer agentvm (9.1.0)" in done.err
         assert "Update agentvm" in done.err
-    assert "0 pruned" in ready.ok("prune").err
+    assert "nothing to prune" in ready.ok("prune").err
     assert snapshot(ready.fake) == before

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import agentvm
-from agentvm.console import Console, one_line, printable
+from agentvm.console import Console, folded, one_line, printable
 
 LOST = "\N{REPLACEMENT CHARACTER}"
 SOURCES = str(Path(agentvm.__file__).parents[1])
@@ -31,6 +31,25 @@ SOURCES = str(Path(agentvm.__file__).parents[1])
 )
 def test_nothing_printed_drives_the_terminal(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("agentvm: it is as wide as it", "agentvm: it is as wide as it"),
+        ("agentvm: it is wider than there is", "agentvm: it is wider than\n  there is"),
+        ("  a hint that goes on", "  a hint that goes on"),
+        ("  a hint that is longer than a line", "  a hint that is longer than\n    a line"),
+        ("do this now: `agentvm rm` and go on", "do this now: `agentvm rm`\n  and go on"),
+        ("try what it says: `agentvm rm`", "try what it says:\n  `agentvm rm`"),
+        ("an odd ` is no bound of anything", "an odd ` is no bound of\n  anything"),
+        (f"see /{'x' * 30} for more of it", f"see /{'x' * 30} for more of it"),
+        (f"see /{'x' * 30} for more, and for even more", f"see /{'x' * 30} for more, and for\n  even more"),
+        ("中" * 10 + " and more", "中" * 10 + " and\n  more"),
+    ],
+)
+def test_lines_end_between_words(line: str, shown: str) -> None:
+    assert folded(line, 28) == shown
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,9 @@ def _choose(context: Context, wanted: InstanceSpec, name: str | None) -> Instanc
     if not lost:
         raise Error("There is no VM whose project is gone.", "`agentvm list` tells which project each VM belongs to.")
     names = ", ".join(f"{one.name} ({one.label.spec.project})" for one in lost if one.label)
-    raise UsageError(f"Which VM was this project's? Their projects are gone: {names}.", "`agentvm adopt INSTANCE`")
+    raise UsageError(
+        f"Which VM was this project's? Their projects are gone: {names}.", "Name it: `agentvm adopt INSTANCE`."
+    )
 
 
 def _check(context: Context, old: Instance, wanted: InstanceSpec) -> Instance:

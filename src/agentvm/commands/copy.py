@@ -41,7 +41,7 @@ while [ "$left" -gt 0 ]; do
     above=$1 name=$2
     shift 2
     left=$((left - 2))
-    case $above in /*) ;; *) above=$PWD/$above ;; esac
+    case $above in /*) ;; .) above=$PWD ;; *) above=$PWD/${above#./} ;; esac
     if [ -d "$above/$name" ]; then
         [ "$recursive" ] || fail "$above/$name is a directory in the VM; -r copies it with what is in it"
         follow=
@@ -149,7 +149,9 @@ def _tell(job: Job, done: Completed) -> None:
         job.context.console.say(f"left out: {left_out} {what}{'s' if left_out > 1 else ''}")
     if done.status != 0:
         said = done.stderr.decode(errors="replace").strip()[:_LONGEST_COMPLAINT]
-        raise Error(f"Not all was copied: {said or f'tar ended with status {done.status}'}", f"So far: {job.tally}.")
+        what = "Not all" if job.tally.files else "Nothing"
+        so_far = f"So far: {job.tally}." if job.tally.files else ""
+        raise Error(f"{what} was copied: {said or f'tar ended with status {done.status}'}", so_far)
     job.context.console.say(f"copied {job.tally}")
 
 

@@ -42,7 +42,8 @@ def _install(context: Context) -> int:
         raise
     word = "would have" if context.dry_run else "has"
     context.console.say(f"{shown} {word} the line `{line}`" if added else f"{shown} includes it already")
-    context.console.say("`ssh`, `scp` and editors know the VMs by their names now; agentvm keeps them up to date")
+    if not context.dry_run:
+        context.console.say("`ssh`, `scp` and editors know the VMs by their names now; agentvm keeps them up to date")
     return 0
 
 

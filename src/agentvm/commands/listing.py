@@ -22,7 +22,7 @@ _COLUMNS = (
     Column("AGE", drop=4),
     Column("DISK", drop=2),
     Column("SESSIONS", drop=1, least=8),
-    Column("PROJECT", least=16, floor=9, keep_end=True),
+    Column("PROJECT", least=12, floor=9, keep_end=True),
 )
 
 
@@ -34,7 +34,9 @@ def list_instances(context: Context, arguments: tuple[str, ...]) -> int:
     if options.json:
         context.console.product(json.dumps({"schema": SCHEMA, "instances": entries}, indent=2))
     elif entries:
-        context.console.product(fit(_COLUMNS, [_row(entry) for entry in entries], screen_width(context)))
+        width = screen_width(context)
+        home = context.host.home if width else ""
+        context.console.product(fit(_COLUMNS, [_row(entry, home) for entry in entries], width))
     else:
         context.console.say("there are no VMs yet; `agentvm codex` in a project makes one")
     return 0
@@ -50,8 +52,8 @@ def prefix_of(context: Context, instance: Instance) -> str:
 
 
 def sessions_words(records: list[dict[str, Any]]) -> str:
-    """The agents, each with its process and since when."""
-    return ", ".join(f"{record['what']} (pid {record['pid']}, {show_age(record['since'])})" for record in records)
+    """The agents, each with since when and its process."""
+    return ", ".join(f"{record['what']} {show_age(record['since'])} (pid {record['pid']})" for record in records)
 
 
 def lasting_facts(context: Context, instance: Instance) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _entry(context: Context, instance: Instance, newest: int) -> dict[str, Any]:
     }
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+def _row(entry: dict[str, Any], home: str) -> tuple[str, ...]:
     return (
         entry["name"],
         entry["status"],
@@ -115,7 +117,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         show_age(entry["created"] or 0),
         show_size(entry["disk"]),
         sessions_words(entry["sessions"]) or "-",
-        _place(entry),
+        _place(entry, home),
     )
 
 
@@ -123,5 +125,9 @@ def _base(entry: dict[str, Any]) -> str:
     return f"g{entry['generation']}{' (older)' if entry['older_than_base'] else ''}" if entry["generation"] else "-"
 
 
-def _place(entry: dict[str, Any]) -> str:
-    return (entry["project"] or "-") + (" (gone)" if entry["project_exists"] is False else "")
+def _place(entry: dict[str, Any], home: str) -> str:
+    """The project's path. On a screen `home` is ~, which leaves more room for what tells one from another."""
+    path = entry["project"] or "-"
+    if home and path.startswith(f"{home}/"):
+        path = f"~{path[len(home) :]}"
+    return path + (" (gone)" if entry["project_exists"] is False else "")

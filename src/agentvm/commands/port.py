@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from agentvm.commands.arguments import parse
+from agentvm.commands.columns import cells, screen_width, wrap
 from agentvm.commands.target import current_name, named_instance
 from agentvm.commands.words import table
 from agentvm.context import Context
@@ -70,11 +71,23 @@ def port(context: Context, arguments: tuple[str, ...]) -> int:
         entries = [_entry(one) for one in ports]
         context.console.product(json.dumps({"schema": 1, "instance": name, "ports": entries}, indent=2))
     elif ports:
-        rows = [(one.address, str(one.port), one.program, one.words) for one in ports]
-        context.console.product(table([("ADDRESS", "PORT", "PROGRAM", ""), *rows]))
+        context.console.product(_show(ports, screen_width(context)))
     else:
         context.console.say(f"nothing listens in {name}")
     return 0
+
+
+def _show(ports: tuple[Port, ...], width: int | None) -> str:
+    """A table, whose words go on below themselves, or all of them below the rest where the terminal is narrow."""
+    rows = [(one.address, str(one.port), one.program) for one in ports]
+    title, *heads = table([("ADDRESS", "PORT", "PROGRAM"), *rows]).split("\n")
+    beside = max(map(cells, (title, *heads))) + 2
+    if width is not None and width < 2 * beside:
+        pairs = zip(heads, ports, strict=True)
+        return "\n".join((title, *(f"{head}\n{wrap('    ', one.words, width, 4)}" for head, one in pairs)))
+    padded = [head + " " * (beside - cells(head)) for head in (title, *heads)]
+    words = ("FROM THIS COMPUTER", *(one.words for one in ports))
+    return "\n".join(wrap(head, text, width, beside) for head, text in zip(padded, words, strict=True))
 
 
 def _entry(one: Port) -> dict[str, Any]:

@@ -66,6 +66,10 @@ def prune(context: Context, arguments: tuple[str, ...]) -> int:
     tidy(context)
     would = "would be " if context.dry_run else ""
     left = f", {kept} kept" if kept else ""
+    if not pruned and not kept:
+        old = f" that nobody used for {show_duration(age)}" if age else ""
+        context.console.say(f"there is nothing to prune: no VM{old} is stopped or without its project")
+        return 0
     context.console.say(f"{pruned} {would}pruned{left}; {show_size(freed)} {would}freed")
     return 1 if kept else 0
 
@@ -79,10 +83,13 @@ def unused_for(context: Context, instance: Instance) -> float:
 
 def _stop_idle(context: Context, limit: int) -> int:
     stopped = 0
-    for instance in our_instances(context, context.backend.list()):
-        if _is_idle(context, instance, limit):
-            with context.state.change(lock_name(context, instance), f"stopping {instance.name}"):
-                stopped += _stop_if_idle(context, instance.name, limit)
+    idle = [one for one in our_instances(context, context.backend.list()) if _is_idle(context, one, limit)]
+    for instance in idle:
+        with context.state.change(lock_name(context, instance), f"stopping {instance.name}"):
+            stopped += _stop_if_idle(context, instance.name, limit)
+    if not idle:
+        context.console.say(f"there is nothing to stop: no running VM was without a session for {show_duration(limit)}")
+        return 0
     would = "would be " if context.dry_run else ""
     context.console.say(f"{stopped} {would}stopped that had no session for {show_duration(limit)} or longer")
     return 0

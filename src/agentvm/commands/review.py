@@ -117,7 +117,9 @@ def _show(desk: _Desk) -> int:
         console.say("nothing changed of what this computer runs")
     if changes:
         console.product("\n".join(line for change in changes for line in desk.lines(change)))
-        console.say("--restore puts back what was there, --accept takes it as known; both take paths")
+        console.say(
+            "`agentvm review --restore` puts back what was there, `--accept` takes it as known; both take paths"
+        )
     return 1 if changes else 0
 
 
@@ -142,7 +144,7 @@ def _accept(desk: _Desk) -> int:
         console.fail("\n".join(("new since it was last shown, so it is not accepted yet:", *desk.lines(change))))
     for change in desk.chosen:
         if change not in left:
-            console.say(f"{'would be' if desk.context.dry_run else 'is'} known from now on: {desk.name(change)}")
+            console.say(f"{desk.name(change)} {'would be' if desk.context.dry_run else 'is'} known from now on")
     return 1 if left else 0
 
 

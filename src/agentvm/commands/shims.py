@@ -30,14 +30,12 @@ def install_shims(context: Context, arguments: tuple[str, ...]) -> int:
         )
     if not context.dry_run:
         _make(directory)
-    for name, path in paths.items():
-        context.console.say(f"{'would write' if context.dry_run else 'writing'} {path}")
-        if not context.dry_run:
+        for name, path in paths.items():
             _write(path, shim(name, resources.program()))
-    if not context.dry_run:
         context.state.remember_shims(directory)
+    context.console.say(f"{'would write' if context.dry_run else 'wrote'} {', '.join(paths)} in {directory}")
     if directory not in context.host.environment.get("PATH", "").split(os.pathsep):
-        context.console.say("put it first on the PATH, in your shell's start-up file:")
+        context.console.say("put this directory first on the PATH, by this line in your shell's start-up file:")
         context.console.product(f'export PATH={quote(directory)}:"$PATH"')
     return 0
 

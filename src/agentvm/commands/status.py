@@ -96,12 +96,17 @@ def _show(context: Context, facts: dict[str, Any]) -> str:
         rows.append(("base", _base_words(facts)))
         rows.append(("made", f"{show_age(facts['created'])} ago"))
     if facts["disk"] is not None:
-        rows.append(("disk", f"{show_size(facts['disk'])} really used"))
+        rows.append(("disk", f"{show_size(facts['disk'])} used"))
     rows.append(("config", CONFIG_WORDS[facts["config"]]))
     rows += [("shared", _mount_words(mount)) for mount in facts["mounts"]]
     rows += [("agent", f"{name} {version}".rstrip()) for name, version in (facts["agents"] or {}).items()]
     rows += [("session", _session_words(record)) for record in facts["sessions"]]
-    return pairs(rows, screen_width(context))
+    return pairs(_named_once(rows), screen_width(context))
+
+
+def _named_once(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Of rows with the same name the first has it: so one sees at a glance what belongs together."""
+    return [("" if number and rows[number - 1][0] == name else name, text) for number, (name, text) in enumerate(rows)]
 
 
 def _session_words(record: dict[str, Any]) -> str:
