@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agentvm.progress import Work
 
 
+_BOUND = "\N{NO-BREAK SPACE}"
 _NARROWEST = 20
 """Columns of a terminal, up to which lines are left to it."""
 
@@ -146,7 +147,7 @@ def folded(line: str, columns: int) -> str:
 
     if width(line) <= columns:
         return line
-    words, indent = _words(line), " " * (len(line) - len(line.lstrip(" ")) + 2)
+    words, indent = tie(line).split(" "), " " * (len(line) - len(line.lstrip(" ")) + 2)
     text, used = words[0], width(words[0])
     for word in words[1:]:
         long = width(word)
@@ -154,17 +155,19 @@ def folded(line: str, columns: int) -> str:
             text, used = f"{text} {word}", (used + long) % columns + 1
         else:
             text, used = f"{text}\n{indent}{word}", len(indent) + long
-    return text
+    return untie(text)
 
 
-def _words(line: str) -> list[str]:
-    """What is between backticks is one word: it is there to be copied."""
-    parts = line.split("`")
+def tie(text: str) -> str:
+    """The text with spaces that no line ends at between its backticks: what is there is to be copied."""
+    parts = text.split("`")
     if len(parts) % 2 == 0:
-        return line.split(" ")
-    bound = "\N{NO-BREAK SPACE}"
-    tied = (part.replace(" ", bound) if number % 2 else part for number, part in enumerate(parts))
-    return [word.replace(bound, " ") for word in "`".join(tied).split(" ")]
+        return text
+    return "`".join(part.replace(" ", _BOUND) if number % 2 else part for number, part in enumerate(parts))
+
+
+def untie(text: str) -> str:
+    return text.replace(_BOUND, " ")
 
 
 def _write(stream: object, text: str) -> None:

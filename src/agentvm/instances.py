@@ -61,7 +61,7 @@ def bring(context: Context, wanted: InstanceSpec) -> None:
     if actual is not None and is_whole(actual):
         plan = plan_project(wanted, actual, None)
         why = next((f" ({action.why})" for action in plan if isinstance(action, Reconfigure)), "")
-        carry_out(context, wanted.name, plan, f"another set of mounts or resources{why}")
+        carry_out(context, wanted.name, plan, f"changing it{why}")
         return
     context.backend.validate(wanted)
     check_not_wider(context, wanted)

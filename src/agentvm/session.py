@@ -160,7 +160,7 @@ def _ensure(agent: Agent, program: Program) -> str:
     """The check is a few tests of the shell's own; all else happens once in a VM's life."""
     name = quote(agent.name)
     if program.skip_install:
-        text = f"{agent.name} is not in this VM, and AGENTVM_SKIP_AUTO_INSTALL forbids to install it"
+        text = f"{agent.name} is not in this VM, and AGENTVM_SKIP_AUTO_INSTALL forbids to install it; `agentvm update {agent.name}` does"
         return f"installed {name} || {{ say {quote(text)}; exit 127; }}"
     return f"installed {name} || once {name} {_how(agent, program.install)} || exit 1"
 

@@ -28,6 +28,9 @@ def stage(cache: Path) -> Iterator[World]:
     """A computer whose paths are equally long each time, and not so long that nobody has such a home."""
     directory = Path(tempfile.mkdtemp(prefix="av-", dir="/tmp"))
     world = World(directory, cache)
+    # Short, so that the longest path, with a process id of any length, has room on a line of 80 columns.
+    world.state = directory
+    world.environment["XDG_STATE_HOME"] = str(directory)
     write_program(world.directory / "bin" / "agentvm", f'exec {shlex.join(program())} "$@"\n')
     world.environment["PATH"] = f"{world.directory}/bin:{world.environment['PATH']}"
     yield world
@@ -58,9 +61,14 @@ def settled(text: str, world: World, digests: set[str]) -> str:
         text = veil(text, secret)
     text = re.sub(r"(?s)(agentvm itself is) .*?;\s+remove\s+it\s+as\s+you", r"\1 PROGRAM; remove it as you", text)
     text = re.sub(r"(?s)(ProxyCommand) .*?--connect", r"\1 PROGRAM ssh-config --connect", text)
-    text = re.sub(r"(?s)/logs/provision-[\s\d-]*\.log", "/logs/provision-DATE.log", text)
-    text = re.sub(r"(?s)/replaced/[\s\d-]*--", "/replaced/DATE--", text)
+    for begin, end in (("/logs/provision-", ".log"), ("/replaced/", "--git-hooks-post-checkout")):
+        text = re.sub(rf"{_wrapped(begin)}[\s\d-]*?{_wrapped(end)}", f"{begin}DATE{end}", text)
     return timeless(text)
+
+
+def _wrapped(text: str) -> str:
+    """A pattern for the text, wherever a line's end parts it."""
+    return r"\s*".join(map(re.escape, text))
 
 
 def digests(world: World) -> set[str]:

@@ -53,7 +53,8 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 bytes"), (1, "1 byte"), (70_000, "68 KiB"), (12 * 2**20, "12 MiB"), (3 * 2**29, "1.5 GiB")]
+    ("count", "text"),
+    [(0, "0 bytes"), (1, "1 byte"), (70_000, "68 KiB"), (12 * 2**20, "12 MiB"), (3 * 2**29, "1.5 GiB")],
 )
 def test_amounts(count: int, text: str) -> None:
     assert amount(count) == text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agentvm import terminal
-from agentvm.console import one_line
+from agentvm.console import one_line, tie, untie
 from agentvm.context import Context
 
 _GAP = "  "
@@ -75,8 +75,10 @@ def wrap(head: str, text: str, width: int | None, indent: int) -> str:
 
     # The first line's place for the head, which itself is not to be broken.
     hang, room = " " * indent, max(width, indent + 10)
-    lines = textwrap.wrap(text, room, initial_indent=" " * cells(head), subsequent_indent=hang, break_on_hyphens=False)
-    return "\n".join([head + lines[0][cells(head) :], *lines[1:]]) if lines else head.rstrip()
+    lines = textwrap.wrap(
+        tie(text), room, initial_indent=" " * cells(head), subsequent_indent=hang, break_on_hyphens=False
+    )
+    return untie("\n".join([head + lines[0][cells(head) :], *lines[1:]])) if lines else head.rstrip()
 
 
 def cells(text: str) -> int:

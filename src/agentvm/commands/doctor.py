@@ -10,7 +10,7 @@ from agentvm.commands.agents import agent_findings
 from agentvm.commands.arguments import parse
 from agentvm.commands.columns import cells, on_one_line, screen_width, wrap
 from agentvm.commands.mend import Mend, find_mends
-from agentvm.commands.preferences import show_values
+from agentvm.commands.preferences import show_changed, show_values
 from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.status import CONFIG_WORDS
 from agentvm.commands.target import current_project, project_spec
@@ -38,8 +38,10 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     if options.json:
         context.console.product(json.dumps({"schema": SCHEMA, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
-        context.console.product(_show(findings, screen_width(context)))
-        context.console.product("\nsettings\n" + show_values(context))
+        width = screen_width(context)
+        context.console.product(_show(findings, width))
+        # Who pastes it into a report pipes it: that has every one.
+        context.console.product("\nsettings\n" + (show_changed(context) if width else show_values(context)))
     return 1 if any(finding.verdict == "error" for finding in findings) else 0
 
 
@@ -80,7 +82,8 @@ def _show(findings: tuple[Finding, ...], width: int | None) -> str:
 
 def _remedy(finding: Finding) -> str:
     named = finding.command and finding.command not in finding.hint
-    words = [finding.hint] if finding.hint else []
+    hint = finding.hint.removesuffix(".") if named else finding.hint
+    words = [hint] if hint else []
     words += [f"`{finding.command}`"] if named else []
     return f" -> {': '.join(words)}" if words else ""
 
@@ -137,7 +140,7 @@ def _lost(instance: Instance) -> Finding:
         "warning",
         instance.name,
         f"its project is gone: {project}",
-        "if it moved, adopt the VM there; else `agentvm prune` deletes it",
+        f"if it moved, `agentvm adopt {instance.name}` there; else `agentvm prune` deletes it",
         f"agentvm adopt {instance.name}",
     )
 

@@ -34,7 +34,7 @@ def _private(context: Context) -> tuple[Mend, ...]:
     paths = ", ".join(context.state.public_directories())
     if not paths:
         return ()
-    finding = Finding("warning", "state", f"others may look into {paths}", "--fix makes it private", FIX)
+    finding = Finding("warning", "state", f"others may look into {paths}", f"`{FIX}` makes it private", FIX)
     return (Mend(finding, f"made {paths} private", context.state.make_private),)
 
 
@@ -43,7 +43,7 @@ def _instances(context: Context, instances: tuple[Instance, ...]) -> tuple[Mend,
     for instance in our_instances(context, instances):
         what = _leftover(context, instance, instances)
         if what and not _is_busy(context, instance):
-            finding = Finding("warning", instance.name, what, "--fix deletes it", FIX)
+            finding = Finding("warning", instance.name, what, f"`{FIX}` deletes it", FIX)
             found.append(Mend(finding, f"deleted {instance.name}", _deletion(context, instance)))
     return tuple(found)
 
@@ -67,7 +67,7 @@ def _litter(context: Context, instances: tuple[Instance, ...]) -> tuple[Mend, ..
     for instance in our_instances(context, instances):
         paths = ", ".join(context.backend.tidy(instance.name, rehearse=True))
         if paths and not _is_busy(context, instance):
-            finding = Finding("warning", instance.name, f"nobody answers on {paths}", "--fix removes it", FIX)
+            finding = Finding("warning", instance.name, f"nobody answers on {paths}", f"`{FIX}` removes it", FIX)
             found.append(Mend(finding, f"removed {paths}", _tidying(context, instance)))
     return tuple(found)
 

@@ -47,17 +47,27 @@ def _value(context: Context, setting: Setting) -> str:
     return str(int(value) if isinstance(value, bool) else value)
 
 
+def show_changed(context: Context) -> str:
+    """For a terminal: those that are not at their defaults."""
+    rows = [row for row in _values(context) if row[2] != "default"]
+    shown = _fit(context, rows) if rows else "all are at their defaults"
+    return f"{shown}\n`agentvm settings` shows every one"
+
+
 def _show(context: Context) -> str:
+    config = config_path(context.host)
+    there = "" if os.path.lexists(config) else " (there is none)"
+    return f"{_fit(context, _values(context))}\n\nconfig.toml: {config}{there}"
+
+
+def _fit(context: Context, rows: list[tuple[str, str, str]]) -> str:
     """The table with the config file as a word, since its path is long, or two lines for each where that is too wide."""
     config, columns = config_path(context.host), context.console.columns()
-    there = "" if os.path.lexists(config) else " (there is none)"
-    rows = [
-        (name, value or "-", "config.toml" if source == config else source) for name, value, source in _values(context)
-    ]
+    rows = [(name, value or "-", "config.toml" if source == config else source) for name, value, source in rows]
     shown = table([("SETTING", "VALUE", "FROM"), *rows])
     if 0 < columns < max(map(len, shown.splitlines())):
-        shown = lay_out((Rows("", ((name, f"{value} ({source})") for name, value, source in rows)),), columns)
-    return f"{shown}\n\nconfig.toml: {config}{there}"
+        return lay_out((Rows("", ((name, f"{value} ({source})") for name, value, source in rows)),), columns)
+    return shown
 
 
 def _facts(context: Context) -> dict[str, Any]:
