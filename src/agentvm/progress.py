@@ -156,7 +156,7 @@ class Live(Work):
         took = f" ({duration(self.seconds)})" if self.seconds >= 1 else ""
         self.aside(self._display.fold(f"agentvm: {self._what}{took}\n"))
         if not well and self._heard.lines:
-            self.aside("".join(f"  | {heard}\n" for heard in self._heard.lines))
+            self.aside("".join(self._display.fold(f"  | {heard}\n") for heard in self._heard.lines))
 
 
 _CLEAR = "\r\033[K"

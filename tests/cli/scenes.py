@@ -384,7 +384,6 @@ def install_shims(world: World) -> Iterator[Typed]:
 
 
 def uninstall(world: World) -> Iterator[Typed]:
-    yield Typed("agentvm uninstall --yes")
     first_run(world)
     world.ok("install-shims")
     world.ok("ssh-config", "--install")

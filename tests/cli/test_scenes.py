@@ -56,11 +56,14 @@ def act(world: World, typed: Typed, columns: int) -> str:
 
 
 def settled(text: str, world: World, digests: set[str]) -> str:
-    """Without what is another one each time: names, moments, process ids, and the path of agentvm, which nothing is beside."""
+    """Without what is another one each time: names, moments, process ids, and the paths of agentvm and its cache, which an
+    archive alone has and a source tree has not. What stands for a path is shorter, so nothing is beside one."""
+    cache = _wrapped(f"{world.environment['XDG_CACHE_HOME']}/agentvm")
+    text = re.sub(rf"agentvm:\s(?:to\sbe\sremoved:|would\sremove)\s+{cache}\n", "", text)
     for secret in (world.directory.name.removeprefix("av-"), *sorted(digests)):
         text = veil(text, secret)
-    text = re.sub(r"(?s)(agentvm itself is) .*?;\s+remove\s+it\s+as\s+you", r"\1 PROGRAM; remove it as you", text)
-    text = re.sub(r"(?s)(ProxyCommand) .*?--connect", r"\1 PROGRAM ssh-config --connect", text)
+    text = re.sub(r"(?s)itself\s+is\s.*?;\s+remove\s+it\s+as\s+you\s", "itself is PROGRAM; remove it as you ", text)
+    text = re.sub(r"(?s)(ProxyCommand) .*?--connect\s+'[^']*'", r"\1 PROGRAM ssh-config --connect NAME", text)
     for begin, end in (("/logs/provision-", ".log"), ("/replaced/", "--git-hooks-post-checkout")):
         text = re.sub(rf"{_wrapped(begin)}[\s\d-]*?{_wrapped(end)}", f"{begin}DATE{end}", text)
     return timeless(text)

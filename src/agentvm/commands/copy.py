@@ -150,8 +150,8 @@ def _tell(job: Job, done: Completed) -> None:
     if done.status != 0:
         said = done.stderr.decode(errors="replace").strip()[:_LONGEST_COMPLAINT]
         what = "Not all" if job.tally.files else "Nothing"
-        so_far = f"So far: {job.tally}." if job.tally.files else ""
-        raise Error(f"{what} was copied: {said or f'tar ended with status {done.status}'}", so_far)
+        next_step = f"So far: {job.tally}." if job.tally.files else "`agentvm shell` looks into the VM."
+        raise Error(f"{what} was copied: {said or f'tar ended with status {done.status}'}", next_step)
     job.context.console.say(f"copied {job.tally}")
 
 

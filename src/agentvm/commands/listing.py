@@ -21,8 +21,8 @@ _COLUMNS = (
     Column("BASE", drop=3),
     Column("AGE", drop=4),
     Column("DISK", drop=2),
-    Column("SESSIONS", drop=1, least=8),
-    Column("PROJECT", least=12, floor=9, keep_end=True),
+    Column("SESSIONS", drop=1, least=12),
+    Column("PROJECT", least=11, floor=9, keep_end=True),
 )
 
 

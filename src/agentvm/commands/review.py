@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from agentvm.commands.arguments import parse
+from agentvm.commands.columns import screen_width
 from agentvm.commands.schemas import SCHEMA
 from agentvm.commands.target import current_project
+from agentvm.console import folded
 from agentvm.context import Context
 from agentvm.errors import UsageError
 from agentvm.paths import is_below
@@ -116,7 +118,9 @@ def _show(desk: _Desk) -> int:
     elif not changes:
         console.say("nothing changed of what this computer runs")
     if changes:
-        console.product("\n".join(line for change in changes for line in desk.lines(change)))
+        width = screen_width(desk.context)
+        lines = [line for change in changes for line in desk.lines(change)]
+        console.product("\n".join(folded(line, width) for line in lines) if width else "\n".join(lines))
         console.say(
             "`agentvm review --restore` puts back what was there, `--accept` takes it as known; both take paths"
         )
