@@ -143,6 +143,8 @@ def _indented(text: str) -> str:
 
 def folded(line: str, columns: int) -> str:
     """The line, going on below itself. A word that no line has room for, like a path, stays where it is."""
+    if line.isascii() and len(line) <= columns:
+        return line
     from agentvm.progress import width
 
     if width(line) <= columns:
