@@ -62,7 +62,7 @@ def settled(text: str, world: World, digests: set[str]) -> str:
     text = re.sub(rf"agentvm:\s(?:to\sbe\sremoved:|would\sremove)\s+{cache}\n", "", text)
     for secret in (world.directory.name.removeprefix("av-"), *sorted(digests)):
         text = veil(text, secret)
-    text = re.sub(r"(?s)itself\s+is\s.*?;\s+remove\s+it\s+as\s+you\s", "itself is PROGRAM; remove it as you ", text)
+    text = re.sub(r"(?s)itself\s+is\s.*?;\s+remove\s+it\s+as\s+you\s+", "itself is PROGRAM; remove it as you ", text)
     text = re.sub(r"(?s)(ProxyCommand) .*?--connect\s+'[^']*'", r"\1 PROGRAM ssh-config --connect NAME", text)
     for begin, end in (("/logs/provision-", ".log"), ("/replaced/", "--git-hooks-post-checkout")):
         text = re.sub(rf"{_wrapped(begin)}[\s\d-]*?{_wrapped(end)}", f"{begin}DATE{end}", text)
