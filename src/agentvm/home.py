@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from agentvm.agents import AGENTS, PROGRAMS
 from agentvm.agents import CLAUDE as CLAUDE_AGENT
@@ -30,6 +29,7 @@ from agentvm.sharing import (
     config_directory,
     plan_sharing,
 )
+from agentvm.tuples import NamedTuple
 from agentvm.variables import CERTIFICATES, passed
 
 

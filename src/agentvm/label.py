@@ -7,10 +7,13 @@ through an update of agentvm, and an older agentvm leaves one alone that a newer
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from agentvm import __version__
 from agentvm.model import InstanceSpec, Label, Mount, Resources, Role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SCHEMA = 2
 LARGEST = 262_144

@@ -7,7 +7,8 @@ more than starting Python.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+from agentvm.tuples import NamedTuple
 
 
 class Host(NamedTuple):

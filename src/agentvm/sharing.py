@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from agentvm.errors import UsageError
 from agentvm.model import Host, Mount
 from agentvm.paths import find_real, is_below, resolve
 from agentvm.project import Project
 from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
+from agentvm.tuples import NamedTuple
 from agentvm.untrusted import read_text
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"

@@ -20,9 +20,13 @@ import signal
 import struct
 import termios
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from agentvm.modes import Modes
+from agentvm.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Streams = tuple[int, int, int]
 _STDIN, _STDOUT, _STDERR = 0, 1, 2

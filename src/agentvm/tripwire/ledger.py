@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.tripwire.places import TABLE, Kind, Place, Root
 from agentvm.tripwire.snapshot import Form, Snapshot
+from agentvm.tuples import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Lines = tuple[str, ...]
 """What is executed of a place: two contents are the same when these are."""
