@@ -43,7 +43,7 @@ ROOT = Path(os.path.abspath(__file__)).parent
 if sys.version_info < (3, 11):
     # Of what follows, a Python that old only has to get through the syntax.
     sys.path.insert(0, str(ROOT / "src"))
-    from agentvm.__main__ import rerun
+    from agentvm.first_start import rerun
 
     rerun([os.path.abspath(__file__), *sys.argv[1:]])
 
@@ -387,7 +387,7 @@ def make_archive(python: Path, root: Path, target: Path) -> None:
         run_quietly([python, "-m", "hatchling", "build", "--target", "wheel", "--directory", scratch], root)
         unpack_wheel(next(Path(scratch).glob("*.whl")), stage)
         pack(python, stage, packed)
-        finish_archive(packed, finished, (root / "src" / "agentvm" / "__main__.py").read_text())
+        finish_archive(packed, finished, root / "src" / "agentvm")
         install_file(finished, target)
 
 
@@ -448,7 +448,7 @@ def unpack_wheel(wheel: Path, stage: Path) -> None:
         file.extractall(stage, [name for name in file.namelist() if ".dist-info/" not in name])
 
 
-def finish_archive(packed: Path, target: Path, door: str) -> None:
+def finish_archive(packed: Path, target: Path, package: Path) -> None:
     """Write the members in order, with the same date and mode everywhere, and with our front door.
 
     Nothing is compressed: zlib's bytes differ from one Python to another, and every start would pay for it.
@@ -456,8 +456,9 @@ def finish_archive(packed: Path, target: Path, door: str) -> None:
     with zipfile.ZipFile(packed) as source:
         members = {name: source.read(name) for name in source.namelist()}
     identity = json.loads(members["environment.json"])["build_id"]
-    before, after = door.split('\nBUILD = ""\n')
+    before, after = (package / "__main__.py").read_text().split('\nBUILD = ""\n')
     members["__main__.py"] = f'{before}\nBUILD = "{identity}"\n{after}'.encode()
+    members["first_start.py"] = (package / "first_start.py").read_bytes()
     with target.open("wb") as file:
         file.write(f"#!{SHEBANG}\n".encode())
         with zipfile.ZipFile(file, "w") as archive:
