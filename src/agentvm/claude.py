@@ -16,8 +16,8 @@ from agentvm.digest import sha256
 from agentvm.model import Contribution, Host
 from agentvm.quoting import quote
 from agentvm.sharing import CLAUDE, config_directory
-from agentvm.tuples import NamedTuple
 from agentvm.untrusted import read_text
+from agentvm.values import NamedTuple
 
 LARGEST_FILE = 32 * 1024 * 1024
 """Bytes of the host's file. People have ones of some megabytes, since claude keeps histories in it."""

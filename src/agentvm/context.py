@@ -6,7 +6,7 @@ from agentvm.console import Console
 from agentvm.model import Host
 from agentvm.settings import Settings
 from agentvm.state import State
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

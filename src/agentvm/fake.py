@@ -41,7 +41,7 @@ from agentvm.model import (
 )
 from agentvm.session import STARTER, signal_script
 from agentvm.state import allocated, hold, make_private_directory, remove_file, write_atomically
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)

@@ -17,7 +17,7 @@ from agentvm.model import Contribution, Host
 from agentvm.process import Completed, Pending, begin
 from agentvm.quoting import join, quote
 from agentvm.signing import Signing, plan_signing
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _PATIENCE = 3.0
 """Seconds. git takes 2 ms; a file that the project's configuration includes may be a pipe."""

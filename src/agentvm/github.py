@@ -15,7 +15,7 @@ from agentvm.errors import Error
 from agentvm.model import Contribution, GitHub, Host
 from agentvm.process import Pending, begin
 from agentvm.quoting import quote
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _PATIENCE = 5.0
 """Seconds for all hosts together: gh asks the keyring, which may ask the user."""

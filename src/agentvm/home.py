@@ -29,7 +29,7 @@ from agentvm.sharing import (
     config_directory,
     plan_sharing,
 )
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 from agentvm.variables import CERTIFICATES, passed
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agentvm.quoting import quote
-from agentvm.tuples import NamedTuple
 from agentvm.untrusted import parse_json, parse_toml
+from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 
 from agentvm.errors import Error
 from agentvm.paths import is_below
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS = 40

@@ -21,7 +21,7 @@ import os
 from agentvm.agents import CLAUDE, CODEX, OPENCODE, Agent
 from agentvm.paths import is_below
 from agentvm.project import Project
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _CLAUDE_FLAG = "--dangerously-skip-permissions"
 _CLAUDE_SETTINGS = ("--settings", '{"skipDangerousModePermissionPrompt":true}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentvm.errors import Error, UsageError
 from agentvm.model import Instance, InstanceSpec, Label, Role, Status
 from agentvm.project import golden_name, instance_name
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 
 class Create(NamedTuple):

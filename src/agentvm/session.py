@@ -24,7 +24,7 @@ from agentvm.guest_shell import (
 from agentvm.model import Contribution
 from agentvm.quoting import join, quote
 from agentvm.sharing import Link, Sharing, SyncedFile
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 STARTER = (
     f'exec /bin/sh -c \'[ "${VARIABLE}" ] || '

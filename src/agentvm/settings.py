@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from agentvm.errors import UsageError, nearest
 from agentvm.model import Host, Mount
 from agentvm.paths import find_real, is_below
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

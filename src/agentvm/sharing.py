@@ -10,8 +10,8 @@ from agentvm.model import Host, Mount
 from agentvm.paths import find_real, is_below, resolve
 from agentvm.project import Project
 from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
-from agentvm.tuples import NamedTuple
 from agentvm.untrusted import read_text
+from agentvm.values import NamedTuple
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""

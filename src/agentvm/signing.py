@@ -7,7 +7,7 @@ import os
 from agentvm.gitconfig import Entry, is_of_host, is_true, last, of_file
 from agentvm.model import Host
 from agentvm.paths import find_real
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _SWITCHES = ("commit.gpgsign", "tag.gpgsign", "tag.forcesignannotated", "push.gpgsign")
 _LARGEST_KEY = 20_000

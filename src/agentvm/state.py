@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from agentvm.errors import Error
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _GENERATION = "generation"
 _SHIMS = ".shims"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 
 from agentvm.errors import Error
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _BLOCK = 512
 _CHUNK = 256 * 1024

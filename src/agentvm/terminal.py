@@ -16,17 +16,20 @@ import errno
 import fcntl
 import os
 import select
-import signal
 import struct
 import termios
 from collections.abc import Callable
 
 from agentvm.modes import Modes
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    # What signal is made of: that makes enums of its numbers first.
+    import _signal as signal
 
 Streams = tuple[int, int, int]
 _STDIN, _STDOUT, _STDERR = 0, 1, 2

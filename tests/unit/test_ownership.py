@@ -37,7 +37,7 @@ EFFECTS = {
 }
 
 LAYERS = (
-    ("errors", "progress", "paths", "tuples", "first_start"),
+    ("errors", "progress", "paths", "values", "jsontext", "first_start"),
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
     ("settings", "hosttree", "untrusted"),

@@ -12,7 +12,7 @@ from agentvm.label import LARGEST, carried_prefix, dump_label, load_label, newer
 from agentvm.model import Host, Label
 from agentvm.paths import find_real
 from agentvm.state import remove_file, write_atomically
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_NAMES = 1000

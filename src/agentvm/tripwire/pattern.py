@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from agentvm.tripwire.places import Place
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 
 class AnyName(NamedTuple):

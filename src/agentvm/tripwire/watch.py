@@ -21,7 +21,7 @@ from agentvm.tripwire.ledger import Change, Ledger, Outcome, Page, compare
 from agentvm.tripwire.memory import Memory
 from agentvm.tripwire.places import Area, Root
 from agentvm.tripwire.snapshot import Snapshot, take
-from agentvm.tuples import NamedTuple
+from agentvm.values import NamedTuple
 
 _SHARED = "shared"
 """No instance's name: those have a dash."""
