@@ -35,14 +35,12 @@ else:
         """The base of such a class; it has no fields."""
 
         def __new__(cls, *values: Any, **named: Any) -> Self:
-            fields = cls._fields
-            if len(values) == len(fields) and not named:
-                return tuple.__new__(cls, values)
-            given = dict(zip(fields, values, strict=False))
-            row = cls._field_defaults | given | named
-            if len(values) > len(fields) or given.keys() & named or row.keys() != set(fields):
-                raise TypeError(f"{cls.__name__} takes {', '.join(fields)}, but got {values} and {named}")
-            return tuple.__new__(cls, map(row.__getitem__, fields))
+            if named or len(values) != len(cls._fields):
+                missing, row = cls._fields[len(values) :], cls._field_defaults | named
+                if len(values) > len(cls._fields) or named.keys() - set(missing) or set(missing) - row.keys():
+                    raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}, and not {values} with {named}")
+                values += tuple(map(row.__getitem__, missing))
+            return tuple.__new__(cls, values)
 
         def __getnewargs__(self) -> tuple[Any, ...]:
             return tuple(self)
@@ -54,7 +52,10 @@ else:
             return dict(zip(self._fields, self, strict=True))
 
         def _replace(self, **named: Any) -> Self:
-            return type(self)(**(self._asdict() | named))
+            changed = tuple.__new__(type(self), map(named.pop, self._fields, self))
+            if named:
+                raise TypeError(f"{type(self).__name__} has no {', '.join(named)}")
+            return changed
 
     class _Members(type):
         """Makes a member of each text that is assigned, and finds it by that."""
