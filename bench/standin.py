@@ -1,6 +1,6 @@
-"""A warm VM of Lima's as agentvm sees it, without a machine: files, two sockets that answer, and an ssh that tells the time.
+"""A warm VM of Lima's as agentvm sees it, without a machine: files, two sockets that answer, and something in ssh's place.
 
-A warm run asks nothing else of Lima, so what agentvm itself takes until it starts ssh can be measured anywhere.
+A warm run asks nothing else of Lima, so what agentvm itself does until it starts ssh can be measured anywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 GREETING = b"\0\0\0\x08"
 """The begin of what a master of ssh says to who connects."""
-CLOCK = "#!/bin/sh\nexec date +%s%N\n"
 
 
 class Warm(NamedTuple):
@@ -28,7 +27,7 @@ class Warm(NamedTuple):
 
 
 @contextmanager
-def warm(agentvm: Sequence[str], scratch: Path, ssh: str = CLOCK) -> Iterator[Warm]:
+def warm(agentvm: Sequence[str], scratch: Path, ssh: str) -> Iterator[Warm]:
     """`agentvm` starts it; `scratch` is an empty directory, and `ssh` the text of the program that stands for ssh."""
     home, project, programs, lima = (scratch / name for name in ("home", "home/project", "bin", "lima"))
     project.mkdir(parents=True)
