@@ -12,7 +12,9 @@
     python3 build.py agents [ARG...]    tests/agents with the real agents from npm, which it installs into build/agents
     python3 build.py lab up|run|down|remove
                                         the lab: real Lima where the machine has none of its own, see tests/lab
-    python3 build.py bench [NAME]       bench/NAME.py, by default how long the archive takes to start
+    python3 build.py bench [NAME [ARG...]]
+                                        bench/NAME.py, by default how long the archive takes to start; `sessions` and
+                                        `first_run` make virtual machines
     python3 build.py clean              removes what this program made in the checkout
 
 It makes its own virtual environment, .venv, and is quiet about what succeeds.
@@ -43,7 +45,7 @@ ROOT = Path(os.path.abspath(__file__)).parent
 if sys.version_info < (3, 11):
     # Of what follows, a Python that old only has to get through the syntax.
     sys.path.insert(0, str(ROOT / "src"))
-    from agentvm.__main__ import rerun
+    from agentvm.first_start import rerun
 
     rerun([os.path.abspath(__file__), *sys.argv[1:]])
 
@@ -59,6 +61,7 @@ AGENTS = ROOT / "build" / "agents"
 AGENTS_SWITCH = "AGENTVM_TEST_AGENTS"
 PACKAGES = {"ssh": "openssh-client"}
 """Of the programs whose package has another name."""
+LIMA_BENCHES = ("sessions", "first_run")
 NO_TESTS = 5
 """pytest's exit status when nothing was selected."""
 
@@ -150,11 +153,7 @@ def smoke(arguments: "list[str]") -> int:
         # Two files of tests at a time, each with a base of its own, unless one that is kept is to be used.
         two = [] if "AGENTVM_SMOKE_PREFIX" in os.environ else ["--numprocesses=2", "--dist=loadfile"]
         return pytest([*two, "tests/contract", "tests/smoke", *arguments], dict(os.environ))
-    raise_lab(obstacle)
-    say("copying the checkout into the lab")
-    with packed_checkout() as checkout:
-        copied = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout)
-    return copied or run_in_lab('cd ~/checkout && exec python3 build.py smoke "$@"', arguments)
+    return repeat_in_lab(obstacle, ["smoke", *arguments])
 
 
 def try_out(arguments: "list[str]") -> int:
@@ -202,10 +201,14 @@ def lab(arguments: "list[str]") -> int:
 
 
 def bench(arguments: "list[str]") -> int:
-    """Make the archive and measure."""
-    build([])
+    """Make the archive and measure; what needs real Lima, in the lab if Lima can't run here."""
     name, *rest = arguments or ["startup"]
-    return subprocess.call([sys.executable, ROOT / "bench" / f"{name}.py", *rest])
+    obstacle = find_obstacle() if name in LIMA_BENCHES else ""
+    if obstacle:
+        return repeat_in_lab(obstacle, ["bench", name, *rest])
+    build([])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AGENTVM_TEST_ARCHIVE": str(ARCHIVE)}
+    return subprocess.call([sys.executable, ROOT / "bench" / f"{name}.py", *rest], env=environment)
 
 
 def clean(arguments: "list[str]") -> int:
@@ -387,7 +390,7 @@ def make_archive(python: Path, root: Path, target: Path) -> None:
         run_quietly([python, "-m", "hatchling", "build", "--target", "wheel", "--directory", scratch], root)
         unpack_wheel(next(Path(scratch).glob("*.whl")), stage)
         pack(python, stage, packed)
-        finish_archive(packed, finished, (root / "src" / "agentvm" / "__main__.py").read_text())
+        finish_archive(packed, finished, root / "src" / "agentvm")
         install_file(finished, target)
 
 
@@ -448,7 +451,7 @@ def unpack_wheel(wheel: Path, stage: Path) -> None:
         file.extractall(stage, [name for name in file.namelist() if ".dist-info/" not in name])
 
 
-def finish_archive(packed: Path, target: Path, door: str) -> None:
+def finish_archive(packed: Path, target: Path, package: Path) -> None:
     """Write the members in order, with the same date and mode everywhere, and with our front door.
 
     Nothing is compressed: zlib's bytes differ from one Python to another, and every start would pay for it.
@@ -456,8 +459,9 @@ def finish_archive(packed: Path, target: Path, door: str) -> None:
     with zipfile.ZipFile(packed) as source:
         members = {name: source.read(name) for name in source.namelist()}
     identity = json.loads(members["environment.json"])["build_id"]
-    before, after = door.split('\nBUILD = ""\n')
+    before, after = (package / "__main__.py").read_text().split('\nBUILD = ""\n')
     members["__main__.py"] = f'{before}\nBUILD = "{identity}"\n{after}'.encode()
+    members["first_start.py"] = (package / "first_start.py").read_bytes()
     with target.open("wb") as file:
         file.write(f"#!{SHEBANG}\n".encode())
         with zipfile.ZipFile(file, "w") as archive:
@@ -502,6 +506,15 @@ def raise_lab(obstacle: str) -> None:
         give_up(
             "the lab did not come up; what is missing stands above. Repeating the command goes on where it stopped."
         )
+
+
+def repeat_in_lab(obstacle: str, command: "Sequence[str]") -> int:
+    """Run a command of this program there, on a copy of the checkout."""
+    raise_lab(obstacle)
+    say("copying the checkout into the lab")
+    with packed_checkout() as checkout:
+        copied = run_in_lab(RECEIVE_CHECKOUT, stdin=checkout)
+    return copied or run_in_lab('cd ~/checkout && exec python3 build.py "$@"', command)
 
 
 def run_in_lab(

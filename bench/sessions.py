@@ -1,95 +1,93 @@
-"""How long a warm session takes, against raw ssh and `limactl shell` on the same VM, in one run.
+"""How long a warm session takes, against what else runs a program in the same VM: python3 build.py bench sessions.
 
-    cd PROJECT && python3 bench/sessions.py [ROUNDS] -- PROGRAM…
+    python3 build.py bench sessions [ROUNDS] [--peer REPOSITORY]
 
-PROGRAM… starts agentvm (by default `agentvm`); run it in a project whose VM is there. Each round takes one of each, so
-that what else the machine does falls on all alike. The first row is what agentvm itself takes before it starts ssh.
+Each round takes one of each, so that what else the machine does falls on all alike. REPOSITORY is where git can clone
+https://github.com/sylvinus/agent-vm from: its script is run as it is, and led to this VM and this project.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BARE, LIMACTL = "bare Python", "limactl shell"
-Case = tuple[Sequence[str], Mapping[str, str]]
+from clock import TELLS_TIME, Case, find_interpreter, measure
+from machine import computer
+
+from tests.smoke.computer import Computer, program
+
+BARE, SHARED, LIMACTL = "bare Python", "ssh, shared connection", "limactl shell"
+SSH, UNTIL_SSH = "the stand-in for ssh alone", "agentvm, until ssh starts"
+PEER = """\
+source "$1/agent-vm.sh"
+AGENT_VM_TEMPLATE=$2 AGENT_VM_STATE_DIR=$3
+_agent_vm_name() { echo "$AGENT_VM_TEMPLATE"; }
+agent-vm run true"""
+"""Its own words for a session, with our VM in place of the one that it would make."""
 
 
 def main(argv: list[str]) -> None:
-    at = argv.index("--") if "--" in argv else len(argv)
-    rounds = int(argv[0]) if argv[:at] else 15
-    program = argv[at + 1 :] or ["agentvm"]
-    subprocess.run([*program, "shell", "--", "true"], check=True)
-    name = json.loads(subprocess.run([*program, "status", "--json"], check=True, capture_output=True).stdout)[
-        "instance"
-    ]
-    with tempfile.TemporaryDirectory(prefix="agentvm-bench-") as scratch:
-        before = measure_until_ssh(program, Path(scratch), rounds)
-        results = measure(cases(program, name), rounds)
-    show({"agentvm, until ssh starts": before, **results}, rounds)
+    reader = argparse.ArgumentParser()
+    reader.add_argument("rounds", nargs="?", type=int, default=15)
+    reader.add_argument("--peer", metavar="REPOSITORY")
+    options = reader.parse_args(argv)
+    with computer() as made:
+        project = made.project("bench")
+        made.ok(project, "shell", "--", "true")
+        name = str(made.status(project)["instance"])
+        chosen = cases(made, project, name)
+        if options.peer:
+            chosen["sylvinus/agent-vm run true"] = peer(made, project, name, options.peer)
+        results = measure(chosen, options.rounds)
+    show(results, options.rounds)
 
 
-def cases(program: Sequence[str], name: str) -> dict[str, Case]:
-    home = Path(os.path.realpath(os.environ.get("LIMA_HOME") or os.path.expanduser("~/.lima")))
-    shared = ["-o", "LogLevel=ERROR", "-o", f"ControlPath={home / name / 'avm.sock'}", "-o", "ControlMaster=no"]
-    raw = ["ssh", "-F", str(home / name / "ssh.config"), *shared, f"lima-{name}", "true"]
-    python = shutil.which("python3", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin") or sys.executable
+def cases(made: Computer, project: Path, name: str) -> dict[str, Case]:
+    environment, directory = made.environment, made.lima_home / name
+    config = ["ssh", "-F", str(directory / "ssh.config"), "-o", "LogLevel=ERROR", "-o", "ControlMaster=no"]
+    stands_in = {**environment, "PATH": f"{stand_in(made.directory)}:{environment['PATH']}"}
+    session = [*program(), "shell", "--", "true"]
     return {
-        BARE: ([python, "-I", "-S", "-c", "pass"], os.environ),
-        "raw ssh, shared connection": (raw, os.environ),
-        LIMACTL: (["limactl", "shell", "--workdir", "/", name, "true"], os.environ),
-        "agentvm shell -- true": ([*program, "shell", "--", "true"], os.environ),
+        BARE: Case([find_interpreter(), "-I", "-S", "-c", "pass"], environment, project),
+        SSH: Case(["ssh"], stands_in, project, tells=True),
+        UNTIL_SSH: Case(session, stands_in, project, tells=True),
+        SHARED: Case([*config, "-S", str(directory / "avm.sock"), f"lima-{name}", "true"], environment, project),
+        "ssh, a connection of its own": Case([*config, "-S", "none", f"lima-{name}", "true"], environment, project),
+        LIMACTL: Case([made.limactl, "shell", "--workdir", str(project), name, "true"], environment, project),
+        "agentvm shell -- true": Case(session, environment, project),
     }
 
 
-def measure_until_ssh(program: Sequence[str], scratch: Path, rounds: int) -> list[float]:
-    """Milliseconds from the start of agentvm to that of its ssh, which is here a script that tells the time.
-
-    What the script itself takes until it tells is measured too, in the same rounds, and its median taken away.
-    """
-    ssh = scratch / "ssh"
-    ssh.write_text("#!/bin/sh\nexec date +%s%N\n")
+def stand_in(directory: Path) -> Path:
+    """A directory for the PATH."""
+    programs = directory / "stand-in"
+    programs.mkdir()
+    ssh = programs / "ssh"
+    ssh.write_text(TELLS_TIME)
     ssh.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}"}
-    pairs = [(tell(["ssh"], environment), tell([*program, "shell", "--", "true"], environment)) for _ in range(rounds)]
-    own = statistics.median(script for script, _ in pairs)
-    return [whole - own for _, whole in pairs]
+    return programs
 
 
-def tell(argv: Sequence[str], environment: Mapping[str, str]) -> float:
-    """Milliseconds until a program tells the time (in nanoseconds)."""
-    start = time.time_ns()
-    said = subprocess.run(argv, env=dict(environment), check=True, stdin=subprocess.DEVNULL, capture_output=True).stdout
-    return (int(said) - start) / 1e6
+def peer(made: Computer, project: Path, name: str, repository: str) -> Case:
+    checkout, state = made.directory / "peer", made.directory / "peer-state"
+    subprocess.run(["git", "clone", "--quiet", repository, str(checkout)], check=True)
+    state.mkdir()
+    words = ["bash", "-c", PEER, "bash", str(checkout), name, str(state)]
+    return Case(words, {**os.environ, "LIMA_HOME": str(made.lima_home)}, project)
 
 
-def measure(rows: Mapping[str, Case], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds, a list for each row; the first round warms up and is not counted."""
-    results: dict[str, list[float]] = {name: [] for name in rows}
-    for turn in range(rounds + 1):
-        for name, (argv, environment) in rows.items():
-            start = time.perf_counter()
-            subprocess.run(argv, env=dict(environment), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            if turn:
-                results[name].append((time.perf_counter() - start) * 1000)
-    return results
-
-
-def show(results: Mapping[str, list[float]], rounds: int) -> None:
-    bare, limactl = (statistics.median(results[name]) for name in (BARE, LIMACTL))
+def show(results: dict[str, list[float]], rounds: int) -> None:
+    medians = {name: statistics.median(times) for name, times in results.items()}
+    medians[UNTIL_SSH] -= medians.pop(SSH)
     print(f"{rounds} rounds, medians\n")
-    print(f"{'':<34}{'ms':>8}{'x bare Python':>16}{'x limactl shell':>17}")
-    for name, times in results.items():
-        median = statistics.median(times)
-        print(f"{name:<34}{median:>8.1f}{median / bare:>16.2f}{median / limactl:>17.2f}")
+    print(f"{'':<32}{'ms':>8}{'x bare Python':>16}{'x shared ssh':>16}{'x limactl shell':>18}")
+    for name, median in medians.items():
+        ratios = (median / medians[other] for other in (BARE, SHARED, LIMACTL))
+        print(f"{name:<32}{median:>8.1f}{next(ratios):>16.2f}{next(ratios):>16.2f}{next(ratios):>18.2f}")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ build.py puts this file in front of what shiv packed, with BUILD filled in. The 
 modules into the user's cache; every later one finds them there and imports them without shiv's own bootstrap, which
 would take five times as long. Where nothing can be written, they are imported from the zip.
 
-Python compiles an archive's `__main__` at each start, and imports only what it names: so it is short, and imports late.
+Python compiles an archive's `__main__` at each start: so it is short, and what few starts need is in `first_start`.
 """
 
+import gc
 import os
 import sys
 import time
@@ -22,7 +23,12 @@ def main() -> "None":
     """Run agentvm's command line and exit with its status."""
     here = os.path.abspath(os.path.dirname(__file__))
     if sys.version_info < (3, 11):
+        sys.path.insert(0, here)
+        from first_start import rerun
+
         rerun([here if BUILD else __file__, *sys.argv[1:]])
+    # A start makes many objects and hardly any garbage: looking for it as often as Python does takes a tenth of the time.
+    gc.set_threshold(50_000)
     if BUILD:
         sys.path[0] = find_cache() or fill_cache(here) or os.path.join(here, "site-packages")
     elif not __package__:
@@ -31,32 +37,6 @@ def main() -> "None":
     from agentvm import cli
 
     sys.exit(cli.main(sys.argv[1:]))
-
-
-def rerun(argv: "list[str]") -> "None":
-    """Go on as the same program on a newer Python, or exit with what to install."""
-    python = find_python([*os.environ.get("PATH", os.defpath).split(os.pathsep), "/opt/homebrew/bin", "/usr/local/bin"])
-    if not python:
-        name, found = os.path.basename(argv[0]), ".".join(map(str, sys.version_info[:2]))
-        sys.exit(
-            f"{name} needs Python 3.11 or newer, and finds only {found}: "
-            "install a newer one (`brew install python`, `apt install python3`) and put it on the PATH."
-        )
-    os.execv(python, [python, "-I", "-S", *argv])
-
-
-def find_python(directories: "list[str]") -> "str":
-    """A Python that answers that it is new enough: so one that is started in its place never looks again."""
-    import subprocess
-
-    names = [*(f"python3.{minor}" for minor in range(19, 10, -1)), "python3"]
-    question = "import sys; sys.exit(sys.version_info < (3, 11))"
-    for python in [os.path.join(directory, name) for name in names for directory in directories if directory]:
-        if os.access(python, os.X_OK):
-            answer = subprocess.Popen([python, "-I", "-S", "-c", question], stderr=subprocess.DEVNULL)
-            if answer.wait() == 0:
-                return python
-    return ""
 
 
 def find_cache() -> "str":
@@ -84,58 +64,15 @@ def cache_root() -> "str":
     return os.path.join(directory, "agentvm", "builds")
 
 
+def fill_cache(archive: "str") -> "str":
+    """Extract the modules and return where they are, or nothing if they can't be written there."""
+    from first_start import extract
+
+    return find_cache() if extract(archive, cache_root(), BUILD) else ""
+
+
 def is_private(found: "os.stat_result") -> "bool":
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
-
-
-def fill_cache(archive: "str") -> "str":
-    """Extract the modules and return where they are, or nothing if they can't be written there.
-
-    shiv extracts beside the place, under a lock, and renames: a start that is killed leaves nothing that looks finished.
-    """
-    from pathlib import Path
-    from zipfile import ZipFile
-
-    from _bootstrap import extract_site_packages
-
-    mask = os.umask(0o077)
-    try:
-        make_root(cache_root())
-        with ZipFile(archive) as file:
-            # By one process: helpers would outlive one that is killed, and keep its lock for ever.
-            extract_site_packages(file, Path(cache_root(), BUILD), compile_pyc=True, compile_workers=1)
-        drop_old(cache_root())
-    except OSError:
-        return ""
-    finally:
-        os.umask(mask)
-    return find_cache()
-
-
-def make_root(root: "str") -> "None":
-    """Make the cache's directory; but no home that doesn't exist, and nothing of ours in the home of somebody else."""
-    parent = root
-    while not os.path.exists(parent):
-        parent = os.path.dirname(parent)
-    if os.stat(parent).st_uid != os.geteuid() or parent == os.path.sep:
-        raise PermissionError(parent)
-    os.makedirs(root, exist_ok=True)
-
-
-def drop_old(root: "str") -> "None":
-    """Remove builds that nothing started for 30 days, except the newest three: a session imports modules late."""
-    from shutil import rmtree
-
-    ages = sorted((time.time() - os.stat(place).st_mtime, place) for place in list_builds(root))
-    for age, place in ages[3:]:
-        if age > 30 * DAY:
-            # Renamed first, so that half of a build never stands where a whole one is expected.
-            os.rename(place, place + ".tmp")
-            rmtree(place + ".tmp", ignore_errors=True)
-
-
-def list_builds(root: "str") -> "list[str]":
-    return [os.path.join(root, name) for name in os.listdir(root) if name.isalnum()]
 
 
 if __name__ == "__main__":

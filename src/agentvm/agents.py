@@ -5,7 +5,7 @@ What is said here of flags, packages and variables was found by running claude 2
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from agentvm.values import NamedTuple
 
 NPM_PREFIX = ".local/share/agentvm/npm"
 """Where npm installs agents, below the guest's home: on the guest's own disk, since a mount carries host binaries."""

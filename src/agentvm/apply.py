@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from agentvm.context import Context
 from agentvm.errors import Error
@@ -13,6 +12,7 @@ from agentvm.model import InstanceSpec
 from agentvm.plan import Action, Clone, CopyHome, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
 from agentvm.state import make_private_directory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from io import FileIO
 

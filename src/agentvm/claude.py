@@ -11,13 +11,13 @@ upwards: to that root, or to / where there is none. So what is above the project
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.model import Contribution, Host
 from agentvm.quoting import quote
 from agentvm.sharing import CLAUDE, config_directory
 from agentvm.untrusted import read_text
+from agentvm.values import NamedTuple
 
 LARGEST_FILE = 32 * 1024 * 1024
 """Bytes of the host's file. People have ones of some megabytes, since claude keeps histories in it."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from agentvm.environment import codex_keys
 from agentvm.model import Host
 from agentvm.settings import OVERLAY, Settings
 from agentvm.sharing import CODEX, behind_allowed, config_directory
 from agentvm.untrusted import parse_toml, read_text
+from agentvm.values import NamedTuple
 
 _LARGEST = 1_000_000
 """Bytes of config.toml, and of a login."""

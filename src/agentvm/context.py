@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from agentvm.backend import Backend
 from agentvm.console import Console
 from agentvm.model import Host
 from agentvm.settings import Settings
 from agentvm.state import State
+from agentvm.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agentvm.backend import Backend
 
 
 class Context(NamedTuple):

@@ -23,7 +23,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
-from typing import NamedTuple
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
@@ -44,6 +43,7 @@ from agentvm.model import (
 )
 from agentvm.session import STARTER, signal_script
 from agentvm.state import allocated, hold, make_private_directory, remove_file, write_atomically
+from agentvm.values import NamedTuple
 
 _LONGEST_NAME = 59
 _NATIVE = Resources(2, 2 * 2**30, 8 * 2**30)

@@ -9,7 +9,6 @@ host, and nothing is written to git's files in the guest.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from agentvm.console import one_line
 from agentvm.errors import Error
@@ -18,6 +17,7 @@ from agentvm.model import Contribution, Host
 from agentvm.process import Completed, Pending, begin
 from agentvm.quoting import join, quote
 from agentvm.signing import Signing, plan_signing
+from agentvm.values import NamedTuple
 
 _PATIENCE = 3.0
 """Seconds. git takes 2 ms; a file that the project's configuration includes may be a pipe."""

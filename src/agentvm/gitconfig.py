@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
-from typing import NamedTuple
+
+from agentvm.values import NamedTuple
 
 HOST_SCOPES = ("system", "global", "command")
 """All others ("local", "worktree", "unknown") come from files that the guest can write, or might be one of them: they

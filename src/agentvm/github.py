@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from typing import NamedTuple
 
 from agentvm.console import one_line
 from agentvm.errors import Error
 from agentvm.model import Contribution, GitHub, Host
 from agentvm.process import Pending, begin
 from agentvm.quoting import quote
+from agentvm.values import NamedTuple
 
 _PATIENCE = 5.0
 """Seconds for all hosts together: gh asks the keyring, which may ask the user."""

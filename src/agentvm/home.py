@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from agentvm.agents import AGENTS, PROGRAMS
 from agentvm.agents import CLAUDE as CLAUDE_AGENT
@@ -17,6 +16,7 @@ from agentvm.environment import plan_environment, read_localtime
 from agentvm.git import Configuration, Git, ask_git, plan_git, read_git
 from agentvm.launch import Launch, find_places, plan_launch
 from agentvm.model import Certificates, Contribution, Copies, GitHub, Host
+from agentvm.process import Pending
 from agentvm.project import Project
 from agentvm.quoting import quote
 from agentvm.settings import ISOLATED, OVERLAY, Settings
@@ -30,6 +30,7 @@ from agentvm.sharing import (
     config_directory,
     plan_sharing,
 )
+from agentvm.values import NamedTuple
 from agentvm.variables import CERTIFICATES, passed
 
 
@@ -65,9 +66,14 @@ class Home(NamedTuple):
         return tuple(dict.fromkeys((*self.launch.notices, *self.sharing.notices, *self.copies.notices, *told)))
 
 
-def gather(host: Host, settings: Settings, project: Project, gateway: str, wanted: Wanted) -> Home:
-    """All of it. Reads files of the user's and asks git and gh; nothing that is wrong there keeps a session from starting."""
-    git = ask_git(host, project.root)
+def gather(
+    host: Host, settings: Settings, project: Project, gateway: str, wanted: Wanted, git: Pending | None = None
+) -> Home:
+    """All of it. Reads files of the user's and asks git and gh; nothing that is wrong there keeps a session from starting.
+
+    `git` is what `ask_git` began, if it was asked already.
+    """
+    git = git or ask_git(host, project.root)
     github = _ask_github(host, settings)
     sharing = plan_sharing(host, settings, project)
     forwards = bool(settings.ssh_agent and host.environment.get("SSH_AUTH_SOCK"))

@@ -9,10 +9,16 @@ that is handed on is printable and bounded, and a file that can't be read gives 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
 
 from agentvm.quoting import quote
 from agentvm.untrusted import parse_json, parse_toml
+from agentvm.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    _Table = dict[str, Any]
 
 _MOST = 200
 """Programs and addresses of one file, and programs of one check in the guest."""
@@ -39,7 +45,6 @@ _WRAPPERS = {
 """Programs and words of the shell that start another, and those of their options whose value is the next word."""
 _HERE = ("$CLAUDE_PROJECT_DIR/", "${CLAUDE_PROJECT_DIR}/")
 
-_Table = dict[str, Any]
 _Command = tuple[str, object]
 """What names it, and a shell text, a list of words, or a table with `command` and `args`."""
 

@@ -6,11 +6,13 @@ through an update of agentvm, and an older agentvm leaves one alone that a newer
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from agentvm import __version__
+from agentvm.jsontext import load_json
 from agentvm.model import InstanceSpec, Label, Mount, Resources, Role
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SCHEMA = 2
 LARGEST = 262_144
@@ -28,6 +30,8 @@ _UPGRADES = {1: _name_no_version}
 
 def dump_label(label: Label) -> bytes:
     spec = label.spec
+    import json
+
     content = {
         "tool": "agentvm",
         "schema": SCHEMA,
@@ -51,7 +55,7 @@ def load_label(content: bytes, name: str) -> Label | None:
     A clone that was killed carries its source's label, whose name tells.
     """
     try:
-        fields = _upgraded(json.loads(content))
+        fields = _upgraded(load_json(content))
         if fields["tool"] != "agentvm" or fields["name"] != name:
             return None
         return Label(_spec(fields), int(fields["created"]), _resources(fields["native"]))
@@ -62,7 +66,7 @@ def load_label(content: bytes, name: str) -> Label | None:
 def newer_version(content: bytes) -> str:
     """The agentvm that wrote a label of a later schema than this one knows; empty for any other label, or none."""
     try:
-        fields = json.loads(content)
+        fields = load_json(content)
         is_newer = fields["tool"] == "agentvm" and type(fields["schema"]) is int and fields["schema"] > SCHEMA
         return str(fields.get("version") or "of a later version")[:40] if is_newer else ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -83,7 +87,7 @@ def _upgraded(fields: dict[str, Any]) -> dict[str, Any]:
 def carried_prefix(content: bytes) -> str:
     """The prefix in a label that may speak of another instance: the one that this was cloned from; else empty."""
     try:
-        name = json.loads(content)["name"]
+        name = load_json(content)["name"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     label = load_label(content, name)

@@ -17,11 +17,11 @@ Everything here was found by running claude 2.1.330, codex 0.169.0 and opencode 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from agentvm.agents import CLAUDE, CODEX, OPENCODE, Agent
 from agentvm.paths import is_below
 from agentvm.project import Project
+from agentvm.values import NamedTuple
 
 _CLAUDE_FLAG = "--dangerously-skip-permissions"
 _CLAUDE_SETTINGS = ("--settings", '{"skipDangerousModePermissionPrompt":true}')

@@ -1,13 +1,12 @@
 """The values that the rest of agentvm speaks in. Nothing here does anything.
 
 They are `NamedTuple`s and not dataclasses since every warm run imports them: `import dataclasses` alone costs
-more than starting Python.
+more than starting Python. For the same reason they are our own ones.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import NamedTuple
+from agentvm.values import Enum, NamedTuple
 
 
 class Host(NamedTuple):

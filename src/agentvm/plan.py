@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from agentvm.errors import Error, UsageError
 from agentvm.model import Instance, InstanceSpec, Label, Role, Status
 from agentvm.project import golden_name, instance_name
+from agentvm.values import NamedTuple
 
 
 class Create(NamedTuple):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
 
 from agentvm.errors import Error
+from agentvm.values import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     import subprocess
+else:
+    # What signal is made of: that makes enums of its numbers first.
+    import _signal as signal
 
 Environment = Mapping[str, str]
 # The program itself does not get the descriptor: what it leaves in the background would hold the lock for ever. Its time is

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.errors import UsageError
 from agentvm.paths import find_real, is_below
+from agentvm.values import NamedTuple
 
 _HOLLOW = frozenset(
     """/ /bin /boot /dev /etc /home /lib /lib32 /lib64 /media /mnt /opt /private /private/tmp /private/var /proc /root /run

@@ -6,8 +6,6 @@ its own. It travels in the environment variable AGENTVM_SESSION, and nothing of 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from agentvm.agents import Agent
 from agentvm.digest import sha256
 from agentvm.errors import UsageError
@@ -26,6 +24,7 @@ from agentvm.guest_shell import (
 from agentvm.model import Contribution
 from agentvm.quoting import join, quote
 from agentvm.sharing import Link, Sharing, SyncedFile
+from agentvm.values import NamedTuple
 
 STARTER = (
     f'exec /bin/sh -c \'[ "${VARIABLE}" ] || '

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from agentvm.errors import UsageError
 from agentvm.model import Host, Mount
@@ -12,6 +11,7 @@ from agentvm.paths import find_real, is_below, resolve
 from agentvm.project import Project
 from agentvm.settings import ISOLATED, OVERLAY, SHARED, Settings, check_config_links, check_extra
 from agentvm.untrusted import read_text
+from agentvm.values import NamedTuple
 
 CLAUDE, CODEX, OPENCODE, GH, SSH = ".claude", ".codex", ".config/opencode", ".config/gh", ".ssh"
 """Below the guest's home, and the host's if no variable names another place."""

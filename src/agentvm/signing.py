@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from agentvm.gitconfig import Entry, is_of_host, is_true, last, of_file
 from agentvm.model import Host
 from agentvm.paths import find_real
+from agentvm.values import NamedTuple
 
 _SWITCHES = ("commit.gpgsign", "tag.gpgsign", "tag.forcesignannotated", "push.gpgsign")
 _LARGEST_KEY = 20_000

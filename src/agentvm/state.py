@@ -13,9 +13,9 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from agentvm.errors import Error
+from agentvm.values import NamedTuple
 
 _GENERATION = "generation"
 _SHIMS = ".shims"

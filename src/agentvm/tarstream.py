@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from agentvm.errors import Error
+from agentvm.values import NamedTuple
 
 _BLOCK = 512
 _CHUNK = 256 * 1024

@@ -16,13 +16,20 @@ import errno
 import fcntl
 import os
 import select
-import signal
 import struct
 import termios
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from agentvm.modes import Modes
+from agentvm.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any
+else:
+    # What signal is made of: that makes enums of its numbers first.
+    import _signal as signal
 
 Streams = tuple[int, int, int]
 _STDIN, _STDOUT, _STDERR = 0, 1, 2

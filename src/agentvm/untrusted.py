@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 
+from agentvm.jsontext import load_json
 from agentvm.paths import find_real, is_below, resolve, split_parts
 
 _MOST_WORK = 2_000_000
@@ -87,10 +88,8 @@ def parse_toml(text: str) -> dict[str, object]:
 
 def parse_json(text: str) -> object:
     """Any JSON. Raises ValueError for what isn't, or is nested too deeply."""
-    import json
-
     try:
-        return json.loads(text)
+        return load_json(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 import build
-from agentvm.__main__ import find_python
+from agentvm.first_start import find_python
 from tests.archive.conftest import ROOT, Installed, Version, start
 
 OLDEST = (3, 6)
 ENOUGH = (3, 11)
 
 
-@pytest.mark.parametrize("name", ["build.py", "src/agentvm/__main__.py", "src/agentvm/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["build.py", *(f"src/agentvm/{name}.py" for name in ("__main__", "first_start", "__init__"))]
+)
 def test_what_old_pythons_read_has_their_syntax(name: str) -> None:
     ast.parse((ROOT / name).read_text(), feature_version=OLDEST)
 

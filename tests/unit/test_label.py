@@ -33,7 +33,7 @@ LABELS = st.builds(
         InstanceSpec,
         TEXT,
         TEXT,
-        st.sampled_from(Role),
+        st.sampled_from(tuple(Role)),
         TEXT,
         COUNTS,
         st.lists(st.builds(Mount, TEXT, TEXT, st.booleans()), max_size=5).map(tuple),

@@ -16,10 +16,10 @@ TREES = {name: ast.parse(path.read_text(), str(path)) for name, path in MODULES.
 
 OWNERS = {
     # The front door runs before anything else may be imported.
-    "processes": {"process", "__main__"},
-    "environment": {"cli", "__main__"},
+    "processes": {"process", "first_start"},
+    "environment": {"cli", "__main__", "first_start"},
     "printing": {"console"},
-    "exit": {"__main__"},
+    "exit": {"__main__", "first_start"},
     # A guest that changes links at the right moment makes os.path.realpath raise; paths.find_real is for that.
     "realpath": set(),
 }
@@ -37,7 +37,7 @@ EFFECTS = {
 }
 
 LAYERS = (
-    ("errors", "progress", "paths"),
+    ("errors", "progress", "paths", "values", "jsontext", "first_start"),
     ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
     ("settings", "hosttree", "untrusted"),

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
 
 from agentvm import process
 from agentvm.console import one_line
@@ -31,7 +30,10 @@ from agentvm.settings import Settings
 from agentvm.state import allocated
 from agentvm.untrusted import Answer
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agentvm.lima.claims import Claims
     from agentvm.lima.configuration import Configuration
     from agentvm.lima.limactl import Limactl

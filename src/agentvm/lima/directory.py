@@ -6,13 +6,17 @@ The names are Lima's own (pkg/limatype/filenames). Reading them costs no process
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
 
 from agentvm.errors import Error
 from agentvm.label import LARGEST, carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import Host, Label
 from agentvm.paths import find_real
 from agentvm.state import remove_file, write_atomically
+from agentvm.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LABEL = "agentvm.json"
 _MASTER = "avm.sock"

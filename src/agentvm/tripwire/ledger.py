@@ -8,14 +8,18 @@ session looks first after it, and can be reviewed for as long as nobody accepted
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from agentvm.digest import sha256
+from agentvm.jsontext import load_json
 from agentvm.tripwire.places import TABLE, Kind, Place, Root
 from agentvm.tripwire.snapshot import Form, Snapshot
+from agentvm.values import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 Lines = tuple[str, ...]
 """What is executed of a place: two contents are the same when these are."""
@@ -143,6 +147,8 @@ def _lines(place: Place, path: str, form: Form | None) -> Lines:
 
 
 def dump_ledger(ledger: Ledger) -> bytes:
+    import json
+
     pages = {
         path: {
             "covered": sorted(page.covered),
@@ -161,7 +167,7 @@ def _dump(row: Row) -> list[str]:
 def load_ledger(content: bytes) -> Ledger | None:
     """None for what a version that we don't know wrote, or nobody."""
     try:
-        fields = json.loads(content)
+        fields = load_json(content)
         if fields["schema"] != SCHEMA:
             return None
         return {path: _load(page) for path, page in fields["roots"].items()}

@@ -25,8 +25,7 @@ class Memory:
     def __init__(self, directory: str, writes: bool) -> None:
         self.directory = directory
         self._writes = writes
-        self._ledger = self._read(_LEDGER)
-        self.ledger: Ledger = load_ledger(self._ledger) or {}
+        self.ledger: Ledger = load_ledger(self._read(_LEDGER)) or {}
 
     def form(self, mark: str) -> Form | None:
         """What was known under a mark; None for what isn't there, was not kept or is lost."""
@@ -36,8 +35,7 @@ class Memory:
 
     def save(self, ledger: Ledger, snapshots: Iterable[Snapshot]) -> None:
         """Write what is new of it; `snapshots` have the contents that are known now for the first time."""
-        content = dump_ledger(ledger)
-        if not self._writes or content == self._ledger:
+        if not self._writes or ledger == self.ledger:
             return
         make_private_directory(self.directory)
         needed = {row.known.rpartition(" ")[2] for page in ledger.values() for row in page.rows.values()}
@@ -47,10 +45,9 @@ class Memory:
             if digest in needed - there and not _is_a_login(seen):
                 _write(os.path.join(self.directory, digest), seen.form.content)
                 there.add(digest)
-        write_atomically(os.path.join(self.directory, _LEDGER), content)
+        write_atomically(os.path.join(self.directory, _LEDGER), dump_ledger(ledger))
         for name in there - needed:
             remove_file(os.path.join(self.directory, name))
-        self._ledger = content
 
     @property
     def pending(self) -> int:

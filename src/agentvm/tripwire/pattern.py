@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from agentvm.tripwire.places import Place
+from agentvm.values import NamedTuple
 
 
 class AnyName(NamedTuple):

@@ -10,8 +10,7 @@ Claude Code 2.1.330, Codex 0.169.0 and opencode 1.18.33.
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import NamedTuple
+from agentvm.values import Enum, NamedTuple
 
 
 class Kind(Enum):

@@ -10,12 +10,12 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from agentvm.digest import sha256
 from agentvm.tripwire.directories import DIRECTORY, MOST_NAMES, names_in, nearby_repositories, open_directory
 from agentvm.tripwire.pattern import AnyName, Pattern
 from agentvm.tripwire.places import POINTER, TABLE, Area, Kind, Place, Root, git_places
+from agentvm.values import NamedTuple
 
 LARGEST = 524_288
 """Bytes of a file that is read; of a larger one its size and the time of its last change count."""

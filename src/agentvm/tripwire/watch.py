@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import NamedTuple
 
 from agentvm.context import Context
 from agentvm.errors import Error
@@ -22,6 +21,7 @@ from agentvm.tripwire.ledger import Change, Ledger, Outcome, Page, compare
 from agentvm.tripwire.memory import Memory
 from agentvm.tripwire.places import Area, Root
 from agentvm.tripwire.snapshot import Snapshot, take
+from agentvm.values import NamedTuple
 
 _SHARED = "shared"
 """No instance's name: those have a dash."""

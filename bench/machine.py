@@ -1,0 +1,27 @@
+"""A computer of its own for a bench on real Lima, as the smoke suite has one: nothing of it is left at the end.
+
+With AGENTVM_SMOKE_PREFIX there is a base that is used and kept; else one is made, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.smoke.computer import RUN, Computer, make_computer, remove_computer
+
+
+@contextmanager
+def computer() -> Iterator[Computer]:
+    """With a base."""
+    os.environ.setdefault(RUN, f"b{secrets.token_hex(2)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    made = make_computer()
+    try:
+        made.ok(made.directory, "base", "init")
+        yield made
+    finally:
+        remove_computer(made)
