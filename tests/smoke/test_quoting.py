@@ -56,11 +56,11 @@ class Private:
         backend.create(base, self.settings.base_template)
         backend.clone(base.name, InstanceSpec(golden_name(prefix, 1), prefix, Role.GOLDEN, generation=1))
 
-    def configure(self, name: str, *locations: Path) -> Path:
+    def configure(self, name: str, more: dict[str, object]) -> Path:
         """Write one of Lima's files that are merged into every instance."""
         file = self.lima_home / "_config" / name
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps({"mounts": [{"location": str(location)} for location in locations]}))
+        file.write_text(json.dumps(more))
         return file
 
     def run(self) -> Done:
@@ -117,13 +117,17 @@ def test_paths_through_limactl(private: Private, record: Record) -> None:
     )
 
 
+def mount_of(location: Path) -> dict[str, object]:
+    return {"mounts": [{"location": str(location)}]}
+
+
 @pytest.mark.quoting
 @pytest.mark.parametrize("file", ["override.yaml", "default.yaml"])
 def test_a_mount_of_limas_configuration_is_refused(private: Private, file: str, record: Record) -> None:
     """First when the VM is made, then when it is there and stopped. Nothing is started."""
     if not list(private.lima_home.glob("*-base")):
         private.make_golden()
-    configured = private.configure(file, private.computer.home)
+    configured = private.configure(file, mount_of(private.computer.home))
     private.log.unlink(missing_ok=True)
     for when in ("new", "stopped"):
         done = private.run()
@@ -136,11 +140,24 @@ def test_a_mount_of_limas_configuration_is_refused(private: Private, file: str, 
             configured.unlink()
             assert "not today" in private.run().err
             assert len(private.starts()) == 1
-            private.configure(file, private.computer.home)
+            private.configure(file, mount_of(private.computer.home))
             private.log.unlink()
     configured.unlink()
     private.computer.ok(private.project, "rm")
     record(f"a mount of the home in _config/{file}", "refused by its name, nothing started", tried=2)
+
+
+@pytest.mark.quoting
+def test_an_agent_that_limas_configuration_forwards_is_refused(private: Private, record: Record) -> None:
+    assert "not today" in private.run().err
+    private.log.unlink()
+    configured = private.configure("override.yaml", {"ssh": {"forwardAgent": True}})
+    done = private.run()
+    assert done.status == 1
+    assert f"Lima would forward your ssh agent to {private.instance}" in done.err
+    assert private.starts() == []
+    configured.unlink()
+    record("the ssh agent, forwarded by _config/override.yaml", "refused, nothing started")
 
 
 @pytest.mark.quoting

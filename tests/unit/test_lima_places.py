@@ -1,8 +1,9 @@
-"""Lima is not started, or not left running, with a link in the place of a directory: a stand-in for limactl tells what it was told."""
+"""Lima is not started, or not left running, with what was not asked for: a stand-in for limactl tells what it was told."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,18 @@ class Machine:
         spec = InstanceSpec(NAME, "agentvm", Role.PROJECT, str(self.shared), mounts=(mount,))
         (directory / "agentvm.json").write_bytes(dump_label(Label(spec, 0)))
         (directory / "lima.yaml").touch()
-        entry = {"location": mount.location, "mountPoint": mount.point, "writable": True}
-        config = {"mounts": [entry], "mountType": "9p"}
-        (home / "entry").write_text(json.dumps({"name": NAME, "status": "Stopped", "config": config}) + "\n")
+        self.entry = {"location": mount.location, "mountPoint": mount.point, "writable": True}
+        config = {"mounts": [self.entry], "mountType": "9p"}
+        self.write_entry(config)
         (home / "meanwhile").touch()
         (home / "limactl").write_text(STUB)
         (home / "limactl").chmod(0o755)
         stubbed = host._replace(environment=host.environment | {"AGENTVM_LIMACTL": str(home / "limactl")})
         self.lima = Lima(stubbed, read_settings(stubbed), str(home / "state"), lambda text: None)
+
+    def write_entry(self, config: Mapping[str, object]) -> None:
+        """What `limactl list` says of it."""
+        (self.home / "entry").write_text(json.dumps({"name": NAME, "status": "Stopped", "config": config}) + "\n")
 
     def swap(self) -> str:
         return f"rmdir '{self.shared}' && ln -s '{self.secret}' '{self.shared}'\n"
@@ -74,3 +79,20 @@ def test_a_link_that_came_meanwhile_ends_it(machine: Machine) -> None:
     with pytest.raises(Error, match=f"a link took the place of {machine.shared}"):
         machine.lima.start(NAME)
     assert machine.told == ["start", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        ({"ssh": {"forwardAgent": True}}, "would forward your ssh agent to"),
+        ({"mountType": "reverse-sshfs"}, "reverse-sshfs, which lets a guest read all your files"),
+    ],
+)
+def test_what_lima_makes_of_the_configuration_is_read_before_each_start(
+    machine: Machine, config: dict[str, object], refused: str
+) -> None:
+    """Its override.yaml holds for every instance, and may be of yesterday."""
+    machine.write_entry({"mounts": [machine.entry], "mountType": "9p", **config})
+    with pytest.raises(Error, match=refused):
+        machine.lima.start(NAME)
+    assert machine.told == []

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from agentvm import process, terminal
+from agentvm import process
 from agentvm.console import one_line
 from agentvm.errors import Error, UsageError
-from agentvm.guest_shell import VARIABLE
 from agentvm.lima import ssh
 from agentvm.lima.directory import Directory, lima_home
+from agentvm.lima.guest import SHUTDOWN, Guest
 from agentvm.model import (
     Command,
     Door,
@@ -28,28 +27,19 @@ from agentvm.model import (
     Status,
     Usage,
 )
-from agentvm.paths import is_below
-from agentvm.quoting import join
-from agentvm.session import STARTER, signal_script
 from agentvm.settings import Settings
-from agentvm.state import allocated, make_private_directory, remove_file, write_atomically
+from agentvm.state import allocated
 from agentvm.untrusted import Answer
 
 if TYPE_CHECKING:
+    from agentvm.lima.claims import Claims
+    from agentvm.lima.configuration import Configuration
     from agentvm.lima.limactl import Limactl
 
-_LONGEST_PATH = {"darwin": 76, "linux": 80}
-"""LIMA_HOME and the name together, in bytes: a socket's path has to fit (pkg/limatype/filenames)."""
-_LONGEST_NAME = 59
-"""The guest's host name is "lima-" and the name, and Linux takes 64."""
 _BLIP = 60.0
 """Seconds that a starting instance may look broken."""
-_SHUTDOWN = 180.0
-"""Seconds that a guest gets to shut itself down before its machine is cut off: as many as Lima gives it."""
 _FOREIGN_MOUNT = 2
 """The status of the script that places mounts when there is one too many."""
-_PASSED = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLORTERM", "TMPDIR")
-"""What ssh itself gets of the environment."""
 
 
 class Lima:
@@ -67,22 +57,8 @@ class Lima:
         self._made: Limactl | None = None
 
     def validate(self, spec: InstanceSpec) -> None:
-        from agentvm.lima.template import check_mount
-
         self._limactl.check_user()
-        limit = min(_LONGEST_NAME, _LONGEST_PATH.get(self._host.platform, 76) - len(os.fsencode(self._home)))
-        if len(spec.name) > limit:
-            raise UsageError(
-                f"The name {spec.name} is too long for Lima in {self._home}: {len(spec.name)} of {limit} characters.",
-                "Shorten AGENTVM_INSTANCE_PREFIX, or the path in LIMA_HOME.",
-            )
-        kind = self._mount_type() if spec.mounts else ""
-        for mount in spec.mounts:
-            check_mount(mount, kind, self._host.platform)
-            if is_below(self._home, mount.location):
-                raise UsageError(
-                    f"{mount.location} holds Lima's own directory {self._home}.", "Work in another directory."
-                )
+        self._configuration.validate(spec)
 
     def find(self, name: str) -> Instance | None:
         directory = self._directory(name)
@@ -102,23 +78,23 @@ class Lima:
         return tuple(sorted(self._instance(entry) for entry in self._limactl.entries()))
 
     def create(self, spec: InstanceSpec, template: str) -> None:
-        from agentvm.lima.template import base_document
-
-        self._make(spec, lambda: self._limactl.create(spec.name, base_document(template, self._mount_type())))
+        self._make(spec, lambda: self._limactl.create(spec.name, self._configuration.base(template)))
         entry = self._entry(spec.name)
         self._directory(spec.name).write_label(Label(spec, int(time.time()), _resources(entry)))
-        self._unclaim(spec.name)
+        self._claims.remove(spec.name)
 
     def clone(self, source: str, spec: InstanceSpec) -> None:
+        from agentvm.lima.disk import detach
+
         label = self._directory(source).read_label()
         native = label.native if label else Resources()
         if 0 < spec.resources.disk < native.disk:
             raise _shrinks(spec, native)
-        self._make(spec, lambda: self._limactl.clone(source, spec.name, self._expression(spec, spec.resources)))
-        self._detach(source, spec.name)
-        self._check_mounts(spec, self._entry(spec.name))
+        self._make(spec, lambda: self._limactl.clone(source, spec.name, self._configuration.edit(spec, spec.resources)))
+        detach(source, self._directory(spec.name), self._host)
+        self._check(spec)
         self._directory(spec.name).write_label(Label(spec, int(time.time()), native))
-        self._unclaim(spec.name)
+        self._claims.remove(spec.name)
 
     def reconfigure(self, spec: InstanceSpec) -> None:
         self._settle(spec.name)
@@ -129,8 +105,8 @@ class Lima:
             if spec.resources.disk:
                 raise _shrinks(spec, have)
             wanted = wanted._replace(disk=have.disk)
-        self._limactl.edit(spec.name, self._expression(spec, wanted))
-        self._check_mounts(spec, self._entry(spec.name))
+        self._limactl.edit(spec.name, self._configuration.edit(spec, wanted))
+        self._check(spec)
         self._directory(spec.name).write_label(label._replace(spec=spec))
 
     def start(self, name: str) -> None:
@@ -139,7 +115,7 @@ class Lima:
         label = self._label(name)
         entry = self._entry(name)
         if _status(entry) is not Status.STOPPED:
-            self._check_mounts(label.spec, entry)
+            self._configuration.check(label.spec, entry.get("config") or {})
             if not self._await(name):
                 entry = self._entry(name)
         if _status(entry) is Status.STOPPED:
@@ -147,7 +123,8 @@ class Lima:
             self._check_places(label.spec)
             self._boot(name)
             self._check_places(label.spec)
-            self._connect(name)
+            if not self._guest(name).is_connected():
+                raise self._unreachable(name)
         self._place_mounts(label.spec)
         directory.mark_ready()
 
@@ -157,7 +134,7 @@ class Lima:
         if status is Status.STOPPED:
             return
         if force:
-            self._shut_down(name)
+            self._guest(name).shut_down()
         self._limactl.stop(name, force)
 
     def delete(self, name: str) -> None:
@@ -168,12 +145,12 @@ class Lima:
             raise Error(f"{name} is {status.value}, so it is not deleted.", f"`agentvm stop {name}` stops it.")
         if directory.exists():
             # From now on it is incomplete: what a kill leaves of it has no other way to go on.
-            self._claim(name)
+            self._claims.add(name)
             directory.remove_label()
         if directory.configured():
             self._limactl.delete(name, force=not whole)
         directory.remove()
-        self._unclaim(name)
+        self._claims.remove(name)
         self._limactl.forget(name)
 
     def progress(self, name: str) -> str:
@@ -182,26 +159,13 @@ class Lima:
         return describe(self._directory(name), self._host.home)
 
     def run(self, name: str, command: Command, output: Callable[[bytes], None]) -> int:
-        words = ("sudo", "-n", "--", *command.argv) if command.root else command.argv
-        argv = ssh.command_argv(self._directory(name), name, words)
-        return process.stream(argv, self._environment(), output, timeout=command.timeout, stdin=command.stdin)
+        return self._guest(name).run(command, output)
 
     def session(self, name: str, session: Session) -> int:
-        command = "exec " + join(("/bin/sh", "-c", session.script)) if session.open else STARTER
-        argv = ssh.session_argv(self._directory(name), name, session.terminal, VARIABLE, command, session.agent)
-        environment = {**self._environment(), VARIABLE: session.script}
-        if session.agent:
-            environment["SSH_AUTH_SOCK"] = self._host.environment.get("SSH_AUTH_SOCK", "")
-
-        def send(signal_name: str) -> bool:
-            words = ("/bin/sh", "-c", signal_script(session.token, signal_name))
-            return self.run(name, Command(words, timeout=10), _discard) == 0
-
-        guest = terminal.Guest(lambda streams: process.spawn(argv, environment, streams), send)
-        return terminal.attend(guest, session.terminal, session.suspended.encode())
+        return self._guest(name).attend(session)
 
     def pipe(self, name: str, words: tuple[str, ...]) -> AbstractContextManager[process.Piped]:
-        return process.piped(ssh.command_argv(self._directory(name), name, words), self._environment())
+        return self._guest(name).pipe(words)
 
     def door(self, name: str) -> Door | None:
         return ssh.read_door(self._directory(name).read_ssh_config())
@@ -222,10 +186,10 @@ class Lima:
         # As root, since there may be files of root's in it; sudo would make HOME root's own.
         as_root = 'exec sudo -n -- sh -c "$1" sh "$HOME"'
         pack, unpack = (
-            ssh.command_argv(self._directory(name), name, ("sh", "-c", as_root, "sh", script))
+            self._guest(name).command_argv(("sh", "-c", as_root, "sh", script))
             for name, script in ((source, homecopy.PACK), (target, homecopy.UNPACK))
         )
-        homecopy.copy_home(pack, unpack, self._environment(), passed)
+        homecopy.copy_home(pack, unpack, self._guest(source).environment, passed)
 
     def measure(self, name: str) -> Usage:
         directory = self._directory(name)
@@ -258,6 +222,21 @@ class Lima:
         self._limactl.settle(name)
         forget_strangers(self._directory(name), self._host)
 
+    @property
+    def _configuration(self) -> Configuration:
+        from agentvm.lima.configuration import Configuration
+
+        return Configuration(self._host, self._home)
+
+    @property
+    def _claims(self) -> Claims:
+        from agentvm.lima.claims import Claims
+
+        return Claims(self._state)
+
+    def _guest(self, name: str) -> Guest:
+        return Guest(self._directory(name), name, self._host, self._report)
+
     def _directory(self, name: str) -> Directory:
         return Directory(os.path.join(self._home, name))
 
@@ -285,74 +264,26 @@ class Lima:
         detail = one_line(str(entry.get("message", ""))) if status is Status.BROKEN else ""
         return Instance(name, status, label, detail, "" if label else directory.newer_version())
 
-    def _environment(self) -> dict[str, str]:
-        return {name: value for name, value in self._host.environment.items() if name in _PASSED}
-
-    # An instance that is being made or deleted is claimed by a file of ours, so that what a killed run left is told from somebody
-    # else's instance, which also has no label.
-
-    def _claim_path(self, name: str) -> str:
-        return os.path.join(self._state, "making", name)
-
-    def _is_claimed(self, name: str) -> bool:
-        return os.path.exists(self._claim_path(name))
-
     def _is_unfinished(self, name: str) -> bool:
         """Whether an instance without a label is one that we began to make: ours by prefix, not by a name that looks so."""
         carried = self._directory(name).carried_prefix()
-        return self._is_claimed(name) or (bool(carried) and carried == self._settings.instance_prefix)
-
-    def _claim(self, name: str) -> None:
-        make_private_directory(os.path.dirname(self._claim_path(name)))
-        write_atomically(self._claim_path(name), f"{os.getpid()}\n".encode())
-
-    def _unclaim(self, name: str) -> None:
-        remove_file(self._claim_path(name))
+        return name in self._claims or (bool(carried) and carried == self._settings.instance_prefix)
 
     def _make(self, spec: InstanceSpec, make: Callable[[], None]) -> None:
         directory = self._directory(spec.name)
         self._limactl.settle(spec.name)
         if directory.exists():
             raise Error(f"There is an instance {spec.name} already.", "`agentvm list` shows what is there.")
-        self._claim(spec.name)
+        self._claims.add(spec.name)
         try:
             make()
         except BaseException:
             directory.remove()
-            self._unclaim(spec.name)
+            self._claims.remove(spec.name)
             raise
 
-    def _mount_type(self) -> str:
-        from agentvm.lima.virtiofs import mount_type
-
-        return mount_type(self._host)
-
-    def _expression(self, spec: InstanceSpec, resources: Resources) -> str:
-        from agentvm.lima.template import check_mount, edit_expression
-
-        kind = self._mount_type()
-        for mount in spec.mounts:
-            # Again, since virtiofsd may be gone since the instance was made.
-            check_mount(mount, kind, self._host.platform)
-        return edit_expression(spec.mounts, resources, kind)
-
-    def _check_mounts(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
-        """Refuse mounts that were not asked for: Lima merges `_config/default.yaml` and `override.yaml` at every load."""
-        from agentvm.lima.template import effective_mounts, wanted_mounts
-
-        config = entry.get("config") or {}
-        have, want = effective_mounts(config), wanted_mounts(spec.mounts)
-        if have != want:
-            extra = ", ".join(mount[0] for mount in have if mount not in want) or "fewer directories"
-            raise Error(
-                f"Lima would not show {spec.name} what was asked for: {extra}.",
-                self._configuration_hint(),
-            )
-        if config.get("mounts") and config.get("mountType") == "reverse-sshfs":
-            raise Error(
-                "Lima would mount by reverse-sshfs, which lets a guest read all your files.",
-                "Install the Rust virtiofsd, or use a base template whose guest has 9p.",
-            )
+    def _check(self, spec: InstanceSpec) -> None:
+        self._configuration.check(spec, self._entry(spec.name).get("config") or {})
 
     def _check_places(self, spec: InstanceSpec) -> None:
         """Lima follows links, and the guest of another project may be able to put one in a directory's place. Looked at
@@ -366,18 +297,12 @@ class Lima:
                 "Look where it leads, and put the directory back.",
             )
 
-    def _configuration_hint(self) -> str:
-        return f"Look for mounts in {self._home}/_config/default.yaml and override.yaml."
-
     def _prepare(self, spec: InstanceSpec, entry: dict[str, Any]) -> None:
-        """Bring the configuration to what the label says: a killed change may have left another, virtiofsd may be gone."""
-        from agentvm.lima.template import effective_mounts, wanted_mounts
-
-        config = entry.get("config") or {}
-        moved = bool(spec.mounts) and config.get("mountType") != self._mount_type()
-        if moved or effective_mounts(config) != wanted_mounts(spec.mounts):
-            self._limactl.edit(spec.name, self._expression(spec, Resources()))
-            self._check_mounts(spec, self._entry(spec.name))
+        """Bring the configuration to what the label says, and see that Lima makes nothing else of it."""
+        if not self._configuration.is_current(spec, entry.get("config") or {}):
+            self._limactl.edit(spec.name, self._configuration.edit(spec, Resources()))
+            entry = self._entry(spec.name)
+        self._configuration.check(spec, entry.get("config") or {})
 
     def _boot(self, name: str) -> None:
         done = self._limactl.start(name)
@@ -401,10 +326,10 @@ class Lima:
         began = time.monotonic()
         deadline = began + float(self._settings.start_timeout)
         silent = 0.0
-        while not ((running := self._directory(name).last_event().get("running")) and self._is_connected(name)):
+        while not ((running := self._directory(name).last_event().get("running")) and self._guest(name).is_connected()):
             # One that ran already goes down, which takes so long at most, or its root doesn't let ssh in.
             silent = silent or time.monotonic() if running else 0.0
-            if silent and time.monotonic() - silent > _SHUTDOWN:
+            if silent and time.monotonic() - silent > SHUTDOWN:
                 raise self._unreachable(name)
             if time.monotonic() > deadline:
                 raise Error(
@@ -422,27 +347,11 @@ class Lima:
             time.sleep(1)
         return True
 
-    def _connect(self, name: str) -> None:
-        if not self._is_connected(name):
-            raise self._unreachable(name)
-
     def _unreachable(self, name: str) -> Error:
         return Error(
             f"{name} runs, but takes no connection by ssh.",
             f"Lima's log is {self._directory(name).log}; `agentvm stop {name}` and try again.",
         )
-
-    def _is_connected(self, name: str) -> bool:
-        """Whether the shared connection is open, on which every session travels, after it was tried to open it."""
-        directory = self._directory(name)
-        directory.drop_stale_masters()
-        if directory.ssh_answers():
-            return True
-        argv = ssh.master_argv(directory, name, VARIABLE)
-        try:
-            return process.detach(argv, self._environment(), timeout=60) == 0 and directory.ssh_answers()
-        except process.TooSlow:
-            return False
 
     def _place_mounts(self, spec: InstanceSpec) -> None:
         """See every mount in the guest: cloud-init drops one that fails without a word. Bind those with unplain names.
@@ -459,49 +368,10 @@ class Lima:
             self.stop(spec.name)
             raise Error(
                 f"Lima showed {spec.name} what was not asked for: {text}. It is stopped again.",
-                self._configuration_hint(),
+                self._configuration.hint("mounts"),
             )
         if status != 0:
             raise Error(f"{spec.name} runs without all its directories: {text}", "`agentvm stop` it and try again.")
-
-    def _shut_down(self, name: str) -> None:
-        """Have a guest that still lives shut itself down: by force, its machine is cut off, with all that is not written."""
-        from agentvm.lima.processes import machine_lives
-
-        directory = self._directory(name)
-        directory.drop_stale_masters()
-        if not machine_lives(directory, self._host) or not self._obeys(name, "true"):
-            return
-        self._report(f"{name} is shut down from inside, so that nothing is lost")
-        self._obeys(name, "systemctl poweroff || poweroff")
-        deadline = time.monotonic() + _SHUTDOWN
-        while machine_lives(directory, self._host):
-            if time.monotonic() > deadline:
-                self._report(f"{name} did not shut down in {_SHUTDOWN:.0f} seconds, and is cut off")
-                return
-            time.sleep(0.5)
-
-    def _obeys(self, name: str, script: str) -> bool:
-        """Whether the guest's root did it, in a short time."""
-        try:
-            return self.run(name, Command(("/bin/sh", "-c", script), root=True, timeout=30), _discard) == 0
-        except Error:
-            return False
-
-    def _detach(self, source: str, name: str) -> None:
-        """Make a clone of Lima 2.0 independent: its disk still names the source's, by an absolute path."""
-        disk = os.path.join(self._home, name, "diffdisk")
-        backing = os.path.join(self._home, name, "basedisk")
-        if os.path.islink(disk) or not (os.path.isfile(disk) and os.path.isfile(backing)):
-            return
-        done = process.run(("qemu-img", "info", "--output=json", disk), self._host.environment, timeout=60)
-        information = json.loads(done.stdout or b"{}")
-        if information.get("format") != "qcow2" or not information.get("backing-filename"):
-            return
-        form = str(information.get("backing-filename-format", "qcow2"))
-        argv = ("qemu-img", "rebase", "-u", "-f", "qcow2", "-F", form, "-b", backing, disk)
-        if (done := process.run(argv, self._host.environment, timeout=60)).status != 0:
-            raise Error(f"The copy of {source} still needs it: {done.stderr.decode(errors='replace').strip()}")
 
 
 def _status(entry: dict[str, Any]) -> Status:
@@ -525,7 +395,3 @@ def _shrinks(spec: InstanceSpec, have: Resources) -> UsageError:
         f"AGENTVM_DISK is smaller than the disk of {spec.name}, which has {have.disk // 2**30} GiB and can only grow.",
         "Raise it, or unset it.",
     )
-
-
-def _discard(data: bytes) -> None:
-    """Nobody wants to see it."""
