@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ SIZE = (92, 30)
 """Columns and rows."""
 LONGEST_PAUSE = 1.0
 """Seconds."""
+REDRAWN = "\r\033[K"
 SET_UP = (
     ["git", "init", "-q"],
     ["git", "add", "."],
@@ -31,11 +33,16 @@ SET_UP = (
 )
 HASTE = 20
 """So many times faster is shown how a live line is written over."""
+SHORTEST_SIGHT = 0.15
+"""Seconds that a live line is to be seen."""
+
+Event = tuple[float, str, str]
+"""Seconds, "o", and what was written."""
 
 
 def main(archive: str, cast: str) -> None:
     """Record with this agentvm.pyz into this file."""
-    home = Path(tempfile.mkdtemp(prefix="agentvm-record-", dir=Path.home()))
+    home = Path(tempfile.mkdtemp(prefix="ann-"))
     # As long as the usual one, so that tables stay as wide as they were.
     prefix = f"rec{secrets.token_hex(2)}"
     environment = make_environment(home, prefix)
@@ -88,18 +95,28 @@ def record(project: Path, environment: dict[str, str], prefix: str) -> str:
     return "".join(f"{line}\n" for line in (json.dumps(kept), *shorten(events)))
 
 
-REDRAWN = "\r\033[K"
-
-
 def shorten(events: list[str]) -> list[str]:
-    """The same events without long pauses."""
+    """The same events without long pauses, and without most of what a live line was in between."""
     shown, now, before = [], 0.0, 0.0
-    for time, kind, data in map(json.loads, events):
-        pause = min(time - before, LONGEST_PAUSE)
-        now += pause / HASTE if data.startswith(REDRAWN) and "\n" not in data else pause
+    for time, kind, data in thin([json.loads(event) for event in events]):
+        pause = time - before
+        now += pause / HASTE if data.startswith(REDRAWN) else min(pause, LONGEST_PAUSE)
         before = time
         shown.append(json.dumps([round(now, 2), kind, data], ensure_ascii=False))
     return shown
+
+
+def thin(events: list[Event]) -> Iterator[Event]:
+    """Leave out a live line that the next event writes over too soon to be seen."""
+    last = 0.0
+    for event, following in zip(events, [*events[1:], None], strict=True):
+        time, _, data = event
+        is_live = data.startswith(REDRAWN) and "\n" not in data
+        is_replaced = following is not None and following[2].startswith(REDRAWN)
+        if is_live and is_replaced and time - last < HASTE * SHORTEST_SIGHT:
+            continue
+        last = time
+        yield event
 
 
 if __name__ == "__main__":
