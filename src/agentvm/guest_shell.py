@@ -147,7 +147,7 @@ npm_install() {{
     mark=$state/proved/.installing.$$
     : >"$mark"
     measure "$mark" &
-    npm install -g --prefix "$npm" --no-audit --no-fund --loglevel=error --allow-scripts={_ALLOWED} "$2@latest"
+    npm install -g --prefix "$npm" --no-progress --no-audit --no-fund --loglevel=error --allow-scripts={_ALLOWED} "$2@latest"
     status=$?
     rm -f "$mark"
     [ ! -t 2 ] || printf '\\r\\033[K' >&2

@@ -134,8 +134,11 @@ class Silent(Work):
 class Live(Work):
     """One line that is written over; of what is said meanwhile only the last words, or the last lines when it fails."""
 
+    _shown = ""
+
     def aside(self, text: str) -> None:
         with self._lock:
+            self._shown = ""
             self._display.write(f"{_CLEAR}{text}")
 
     def hear(self, text: str) -> None:
@@ -144,7 +147,9 @@ class Live(Work):
 
     def _tick(self) -> None:
         shown = line(self._what, self.seconds, self._stage or self._heard.last, self._display.live_columns())
-        self._display.write(f"{_CLEAR}{shown}")
+        if shown != self._shown:
+            self._shown = shown
+            self._display.write(f"{_CLEAR}{shown}")
 
     def _ended(self, well: bool) -> None:
         took = f" ({duration(self.seconds)})" if self.seconds >= 1 else ""
