@@ -1,10 +1,12 @@
-"""The reference page and the manual, made from the tables that the program itself reads.
+"""The reference page and the manual, made from the tables that the program itself reads, and the map of modules.
 
-`python -m tests.docs.reference` (with `src` on the path) writes them; a test compares.
+`python -m tests.docs.reference` (with `src` on the path) writes them; tests compare.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +18,13 @@ from agentvm.commands.schemas import SCHEMAS
 from agentvm.commands.table import GLOBAL_OPTIONS, GROUPS
 from agentvm.commands.topics import EXIT_STATUSES, FILES
 from agentvm.settings import SETTINGS
+from tests.unit.test_ownership import LAYERS, PACKAGE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference.md"
 MANUAL = DOCS / "agentvm.1"
+CONTRIBUTING = DOCS.parent / "CONTRIBUTING.md"
+_MAP = re.compile(r"(?<=-->\n)(?:\|.*\n)*(?=<!-- end -->)")
 
 _HEAD = """\
 # Reference
@@ -121,6 +126,32 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def render_modules() -> str:
+    """Every module with the first sentence of its docstring, in layers from the bottom up."""
+    rows = [
+        f"| {number} | `{name.replace('/*', '/')}` | {_cell(_purpose(name))} |\n"
+        for number, layer in enumerate(LAYERS, 1)
+        for name in layer
+    ]
+    return "".join(("| layer | module | |\n|---|---|---|\n", *rows))
+
+
+def _purpose(name: str) -> str:
+    path = PACKAGE / (f"{name[:-2]}/__init__.py" if name.endswith("/*") else f"{name}.py")
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(re.split(r"(?<=\.)\s+(?=[A-Z])|\n\n", text)[0].split())
+
+
+def read_modules() -> str:
+    """The map that the page for contributors has."""
+    (found,) = _MAP.findall(CONTRIBUTING.read_text(encoding="utf-8"))
+    return str(found)
+
+
 if __name__ == "__main__":
     PAGE.write_text(render(), encoding="utf-8")
     MANUAL.write_text(manual(), encoding="utf-8")
+    page = CONTRIBUTING.read_text(encoding="utf-8")
+    CONTRIBUTING.write_text(
+        page.replace(f"{read_modules()}<!-- end -->", f"{render_modules()}<!-- end -->"), encoding="utf-8"
+    )

@@ -1,92 +1,96 @@
-"""The documentation says what the program does: generated pages are fresh, examples are commands, links lead somewhere."""
+"""The documentation says what the program does: generated parts are fresh, and settings are those that it takes."""
 
 from __future__ import annotations
 
 import re
-import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from agentvm.commands.base import COMMANDS as BASE_COMMANDS
-from agentvm.commands.table import COMMANDS, find_command
+from agentvm.errors import UsageError
 from agentvm.model import Host
 from agentvm.settings import SETTINGS, config_path, read_settings
-from tests.docs.reference import PAGE, render
+from tests.docs.named import ROOT
+from tests.docs.pages import PAGES, read_page
+from tests.docs.reference import PAGE, read_modules, render, render_modules
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-_VARIABLES = {setting.variable for setting in SETTINGS} | {
-    "AGENTVM_RUN_INTEGRATION_SMOKE",
-    "AGENTVM_RENEW_SCREENS",
-    "AGENTVM_GUEST_USER",
+_FRESH = "run: PYTHONPATH=src python -m tests.docs.reference"
+_OTHERS = {
     "AGENTVM_GUEST_HOME",
+    "AGENTVM_GUEST_USER",
+    "AGENTVM_LAB_DIR",
+    "AGENTVM_LAB_LIMA_VERSION",
+    "AGENTVM_RENEW_SCREENS",
+    "AGENTVM_RUN_INTEGRATION_SMOKE",
+    "AGENTVM_SMOKE_PREFIX",
 }
-
-
-def _code(page: Path) -> list[str]:
-    """Every line of bash examples, and every inline piece of code that starts with agentvm."""
-    text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    inline = re.findall(r"`((?:AGENTVM_\w+=\S+ )*agentvm [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    return [line for block in blocks for line in block.splitlines()] + inline
-
-
-def _commands(page: Path) -> list[list[str]]:
-    found = []
-    for line in _code(page):
-        words = shlex.split(line.replace("\\|", "|"), comments=True)
-        while words and "=" in words[0]:
-            words.pop(0)
-        if words[:1] == ["agentvm"]:
-            found.append([word for word in words[1:] if not word.startswith("-")])
-    return found
+"""Variables of scripts in a guest, and of the tests."""
+_MADE = re.compile(r"(^|/)\.|^(build|dist)/")
+"""What is not of the tree: tools, caches, and what build.py makes."""
+_NAMES = {setting.variable for setting in SETTINGS}
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 
 def test_the_reference_is_what_the_tables_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render(), "run: PYTHONPATH=src python -m tests.docs.reference"
+    assert PAGE.read_text(encoding="utf-8") == render(), _FRESH
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_name_commands_that_are_there(page: Path) -> None:
-    for words in _commands(page):
-        names = words[0].split("|") if words else []
-        for command in (find_command(name) for name in names if name != "COMMAND"):
-            if command.name == "base" and len(words) > 1:
-                assert all(word in BASE_COMMANDS for word in words[1].split("|"))
+def test_the_map_of_modules_is_what_they_say_of_themselves() -> None:
+    assert read_modules() == render_modules(), _FRESH
+    assert "|  |" not in render_modules(), "a module says nothing of itself"
 
 
-def test_the_readme_has_every_command() -> None:
-    named = {words[0] for words in _commands(ROOT / "README.md") if words}
-    assert named >= set(COMMANDS)
+def test_no_page_is_overlooked() -> None:
+    found = {path for path in ROOT.rglob("*.md") if not _MADE.search(path.relative_to(ROOT).as_posix())}
+    assert found == set(PAGES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_variables_are_settings(page: Path) -> None:
-    named = set(re.findall(r"AGENTVM_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
-    assert named - _VARIABLES <= {"AGENTVM_"}
+@each_page
+def test_variables_are_settings(path: Path) -> None:
+    named = set(re.findall(r"AGENTVM_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))
+    assert named - _NAMES <= _OTHERS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-        if not target.startswith("https://"):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host({}, str(tmp_path), str(tmp_path), "linux", 1000, False, False, False)
 
 
-def _toml() -> list[tuple[str, str]]:
-    blocks = [
-        (page.name, re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)) for page in PAGES
-    ]
-    return [(name, block) for name, found in blocks for block in found]
+@each_page
+def test_values_of_variables_are_accepted(path: Path, host: Host) -> None:
+    page = read_page(path)
+    code = "\n".join((*page.code, *(block.text for block in page.blocks)))
+    for name, value in re.findall(r"\b(AGENTVM_[A-Z_]+)=([^\s'\"`]+)", code):
+        if name in _NAMES:
+            read_settings(host._replace(environment={name: value}))
 
 
-@pytest.mark.parametrize(("page", "text"), _toml(), ids=lambda value: value if value.endswith(".md") else "")
-def test_examples_of_the_config_file_are_accepted(page: str, text: str, tmp_path: Path) -> None:
-    host = Host({}, str(tmp_path), str(tmp_path), "linux", 1000, False, False, False)
+@each_page
+def test_examples_of_the_config_file_are_accepted(path: Path, host: Host) -> None:
+    page = read_page(path)
+    for text in (*(block.text for block in page.blocks if block.language == "toml"), *lines_of_toml(page.code)):
+        assert accepts(host, text), text
+
+
+def lines_of_toml(code: list[str]) -> list[str]:
+    """Settings within sentences. One of a directory stands in a table of its own."""
+    lines = [text for text in code if re.fullmatch(r"[a-z_]+ = .+", text)]
+    return [f'[[mounts]]\npath = "~/data"\n{text}' if text.startswith("mode ") else text for text in lines]
+
+
+def accepts(host: Host, text: str) -> bool:
+    """Whether the program reads it as its config.toml, and anything in it counts."""
     path = Path(config_path(host))
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     settings = read_settings(host)
-    changed = [name for name, source in settings.sources.items() if source == str(path)]
-    assert changed or settings.mounts or settings.pass_env, page
+    counted = {name for name, source in settings.sources.items() if source == str(path)}
+    counted |= {name for name in ("mounts", "pass_env", "config_links") if getattr(settings, name)}
+    return counted == set(tomllib.loads(text))
+
+
+@pytest.mark.parametrize("text", ["cpu = 8", 'mounts = "x"', 'config = "shard"'])
+def test_what_the_config_file_can_not_say_is_found(host: Host, text: str) -> None:
+    with pytest.raises(UsageError):
+        accepts(host, text)
