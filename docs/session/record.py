@@ -89,7 +89,7 @@ def record(project: Path, environment: dict[str, str], prefix: str) -> str:
     size = ["--cols", columns, "--rows", rows]
     words = ["asciinema", "rec", "--quiet", *size, "--command", f"sh {HERE / 'session.sh'}", str(cast)]
     subprocess.run(words, cwd=project, env={**environment, "TERM": "xterm-256color"}, check=True, stdout=sys.stderr)
-    text = cast.read_text().replace(str(project.parent), "/home/ann").replace(f"{prefix}-", "agentvm-")
+    text = cast.read_text().replace(str(project.parent), "/home/ann").replace(prefix, "agentvm")
     head, *events = text.splitlines()
     kept = {name: value for name, value in json.loads(head).items() if name in ("version", "width", "height")}
     return "".join(f"{line}\n" for line in (json.dumps(kept), *shorten(events)))

