@@ -12,6 +12,7 @@
     python3 build.py agents [ARG...]    tests/agents with the real agents from npm, which it installs into build/agents
     python3 build.py lab up|run|down|remove
                                         the lab: real Lima where the machine has none of its own, see tests/lab
+    python3 build.py record             the session in the README, recorded on real Lima: docs/session/session.cast and .svg
     python3 build.py bench [NAME [ARG...]]
                                         bench/NAME.py, by default how long the archive takes to start; `sessions` and
                                         `first_run` make virtual machines
@@ -76,6 +77,7 @@ def main(argv: "list[str]") -> int:
         "agents": agents,
         "table": table,
         "lab": lab,
+        "record": record,
         "bench": bench,
         "clean": clean,
     }
@@ -128,7 +130,7 @@ def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
     require_programs("git", "jq", "gh", "tmux", "zsh", "fish", "mandoc", "ruby", "ssh")
-    sources = ["src", "build.py", "tests", "bench"]
+    sources = ["src", "build.py", "tests", "bench", "docs/session"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])
     check("types", [tools / "mypy", *sources])
@@ -198,6 +200,39 @@ def table(arguments: "list[str]") -> int:
 def lab(arguments: "list[str]") -> int:
     """Hand over to the lab's own program."""
     return subprocess.call([sys.executable, LAB, *arguments])
+
+
+def record(arguments: "list[str]") -> int:
+    """Record on real Lima, here or in the lab, and draw it here."""
+    refuse_arguments("record", arguments)
+    made = ROOT / "build" / "session.cast"
+    made.parent.mkdir(exist_ok=True)
+    tools = make_environment(ROOT / "build" / "record", ["record"]).parent
+    obstacle = find_obstacle()
+    failed = record_in_lab(obstacle, made) if obstacle else record_here(tools, made)
+    if failed or "AGENTVM_IN_LAB" in os.environ:
+        return failed
+    draw(tools, made, ROOT / "docs" / "session")
+    return 0
+
+
+def record_here(tools: Path, made: Path) -> int:
+    make_archive(make_environment(), ROOT, ARCHIVE)
+    words = [str(word) for word in (tools / "python", ROOT / "docs" / "session" / "record.py", ARCHIVE, made)]
+    return subprocess.call(words, env={**os.environ, "PATH": path_with(tools), "PYTHONPATH": str(ROOT / "src")})
+
+
+def record_in_lab(obstacle: str, made: Path) -> int:
+    if failed := repeat_in_lab(obstacle, ["record"]):
+        return failed
+    with made.open("wb") as file:
+        return run_in_lab("cat ~/checkout/build/session.cast", stdout=file)
+
+
+def draw(tools: Path, cast: Path, place: Path) -> None:
+    """The recording, and the picture of it."""
+    shutil.copyfile(cast, place / "session.cast")
+    run_quietly([tools / "termtosvg", "render", place / "session.cast", place / "session.svg", "-t", "window_frame"])
 
 
 def bench(arguments: "list[str]") -> int:
