@@ -223,7 +223,8 @@ def record_here(tools: Path, made: Path) -> int:
 
 
 def record_in_lab(obstacle: str, made: Path) -> int:
-    if failed := repeat_in_lab(obstacle, ["record"]):
+    failed = repeat_in_lab(obstacle, ["record"])
+    if failed:
         return failed
     with made.open("wb") as file:
         return run_in_lab("cat ~/checkout/build/session.cast", stdout=file)

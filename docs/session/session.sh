@@ -2,7 +2,7 @@
 # What session.svg shows: real commands in a real project; only the typing is a program's.
 set -eu
 type_and_run() {
-    printf '\033[1;32m%s\033[0m $ ' "${PWD##*/}"
+    printf '\033[32m%s\033[0m $ ' "${PWD##*/}"
     rest=$1
     while [ "$rest" ]; do
         printf %s "${rest%"${rest#?}"}"
