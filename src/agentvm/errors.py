@@ -24,9 +24,9 @@ class UsageError(Error):
     status = 2
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """ " Did you mean X?", or nothing."""
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """ " Did you mean X?", or nothing when none is alike to this degree (of difflib's, up to 1)."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f" Did you mean {found[0]!r}?" if found else ""

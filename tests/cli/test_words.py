@@ -232,3 +232,10 @@ def test_a_line_break_in_a_path_makes_no_row_of_its_own(ready: World) -> None:
     shown = ready.ok("status", directory=project).out
     assert "/first agentvm-web-00000000" in shown
     assert not any(line.startswith("agentvm-web-00000000") for line in shown.splitlines())
+
+
+def test_doctor_finds_a_variable_that_is_no_setting(world: World) -> None:
+    """And says nothing of one that is like none of ours."""
+    shown = world.run("doctor", AGENTVM_CPU="2", AGENTVM_DASHBOARD="x").out
+    assert "AGENTVM_CPU is no setting. Did you mean 'AGENTVM_CPUS'?" in shown
+    assert "DASHBOARD" not in shown

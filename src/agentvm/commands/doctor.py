@@ -16,12 +16,12 @@ from agentvm.commands.status import CONFIG_WORDS
 from agentvm.commands.target import current_project, project_spec
 from agentvm.context import Context
 from agentvm.copies import read_copies
-from agentvm.errors import Error
+from agentvm.errors import Error, nearest
 from agentvm.instances import is_lost
 from agentvm.model import Finding, Instance, Status
 from agentvm.plan import has_own_name, heir_of, is_whole, kin_of, newest_golden
 from agentvm.quoting import quote
-from agentvm.settings import OVERLAY
+from agentvm.settings import OVERLAY, SETTINGS
 from agentvm.sharing import plan_sharing
 
 _NARROW = 60
@@ -34,7 +34,7 @@ def doctor(context: Context, arguments: tuple[str, ...]) -> int:
     options = parse("doctor", arguments)
     mended = _mend(context) if options.fix else ()
     findings = (*mended, *context.backend.check(), _manifest(context), *_instances(context), *_project(context))
-    findings += (*_path(context), *_shims(context), *agent_findings(context))
+    findings += (*_variables(context), *_path(context), *_shims(context), *agent_findings(context))
     if options.json:
         context.console.product(json.dumps({"schema": SCHEMA, "findings": [f._asdict() for f in findings]}, indent=2))
     else:
@@ -175,6 +175,14 @@ def _project(context: Context) -> tuple[Finding, ...]:
         Finding("ok", "config", CONFIG_WORDS[context.settings.config]),
         *(Finding("warning", "config", text) for text in said),
     )
+
+
+def _variables(context: Context) -> tuple[Finding, ...]:
+    """A misspelt setting changes nothing, and nobody notices. Others may have variables that begin like ours."""
+    known = {setting.variable for setting in SETTINGS}
+    unknown = sorted(name for name in context.host.environment if name.startswith("AGENTVM_") and name not in known)
+    meant = ((name, nearest(name, known, 0.85)) for name in unknown)
+    return tuple(Finding("warning", "settings", f"{name} is no setting.{hint}") for name, hint in meant if hint)
 
 
 def _path(context: Context) -> tuple[Finding, ...]:
