@@ -135,7 +135,10 @@ prove() {{
         mv -f "$state/proved/$1.$$" "$state/proved/$1"
 }}
 measure() {{
+    ticks=0
     while sleep 2 2>/dev/null && [ -e "$1" ] && kill -0 $$ 2>/dev/null; do
+        ticks=$((ticks + 1))
+        [ -t 2 ] || [ $((ticks % 10)) = 0 ] || continue
         size=$(du -smc "$npm" "$HOME/.npm/_cacache/tmp" 2>/dev/null | tail -n 1 | cut -f 1)
         [ -e "$1" ] || break
         if [ -t 2 ]; then printf '\\r\\033[Kagentvm: %s MB so far' "$size"; else printf 'agentvm: %s MB so far\\n' "$size"; fi >&2

@@ -17,7 +17,7 @@ import pytest
 
 from agentvm.agents import CLAUDE, CODEX, GH, NPM_PREFIX, Agent
 from agentvm.errors import UsageError
-from agentvm.guest_shell import GUEST_TOOLS, VARIABLE
+from agentvm.guest_shell import GUEST_TOOLS, INSTALL, VARIABLE
 from agentvm.home import surround
 from agentvm.session import (
     LARGEST_SCRIPT,
@@ -810,3 +810,15 @@ def test_a_warm_run_changes_nothing(guest: Guest, shared: Path) -> None:
         guest.stub(tool, f"echo {tool} was started >&2")
     done = guest.run(text)
     assert (done.stdout, done.stderr) == (b"claude ran: hi\n", b"")
+
+
+@pytest.mark.parametrize("shell", FOUND)
+def test_how_far_npm_is_fills_no_log(tmp_path: Path, shell: str) -> None:
+    """Where nobody looks, it is said at every tenth look."""
+    (tmp_path / "mark").touch()
+    stubs = "looks=0\nsleep() { looks=$((looks + 1)); [ $looks -lt 35 ]; }\ndu() { printf '12\\ttotal\\n'; }\n"
+    script = f"{INSTALL}\n{stubs}npm=/nowhere\nmeasure '{tmp_path}/mark'\n"
+    words = [*FOUND[shell], "-c", script]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["agentvm: 12 MB so far"] * 3
