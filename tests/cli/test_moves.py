@@ -162,7 +162,7 @@ def test_what_nobody_decided_about_is_told_before_it_is_forgotten(ready: World) 
     (ready.home / "moved").mkdir()
     ready.project = ready.project.rename(ready.home / "moved" / "web")
     said = ready.ok("adopt").err
-    assert "1 changes of what this computer runs were not accepted" in said
+    assert "changes of what this computer runs, never accepted: 1;" in said
     assert not list(ready.state.rglob(f"{old}*"))
 
 

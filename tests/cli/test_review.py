@@ -81,7 +81,7 @@ def test_what_was_reported_is_not_reported_again_but_remembered(repository: Worl
     sh(repository, EVIL)
     said = sh(repository, "true")
     assert DURING not in said
-    assert "2 changes of what this computer runs are not accepted yet" in said
+    assert "changes of what this computer runs, not accepted yet: 2;" in said
     assert sorted(reviewed(repository)) == [".git/config", HOOK]
 
 
@@ -208,7 +208,7 @@ def test_it_is_forgotten_with_the_instance(repository: World) -> None:
     sh(repository, EVIL)
     name = repository.instance()
     assert (repository.state / "agentvm/agentvm/tripwire" / name).is_dir()
-    assert "2 changes of what this computer runs were not accepted" in repository.ok("rm", "--force").err
+    assert "changes of what this computer runs, never accepted: 2;" in repository.ok("rm", "--force").err
     assert not [path for path in repository.state.rglob("*") if name in path.name and path.suffix != ".log"]
     assert "nothing to compare with yet" in repository.ok("review").err
 

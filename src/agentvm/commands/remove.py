@@ -175,6 +175,6 @@ def tell_forgotten(context: Context, instance: Instance) -> None:
 
     if pending := Memory(context.state.memory(instance.name), writes=False).pending:
         context.console.fail(
-            f"{pending} changes of what this computer runs were not accepted, and are forgotten with {instance.name}: "
+            f"changes of what this computer runs, never accepted: {pending}; they are forgotten with {instance.name}: "
             "look at the project yourself"
         )

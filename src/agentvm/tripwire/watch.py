@@ -107,7 +107,7 @@ def _tell(context: Context, project: Project, roots: tuple[Watched, ...], title:
     if news:
         context.console.fail("\n".join(report(title, news, project.root, context.host.home)))
     elif pending and remind:
-        context.console.say(f"{pending} changes of what this computer runs are not accepted yet: see `agentvm review`")
+        context.console.say(f"changes of what this computer runs, not accepted yet: {pending}; see `agentvm review`")
 
 
 def report(title: str, news: list[Change], project: str, home: str) -> Iterator[str]:
