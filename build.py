@@ -184,7 +184,8 @@ def agents(arguments: "list[str]") -> int:
         if not (place / "installed").exists():
             with timed("agents"):
                 install_agents(place)
-    return pytest(["tests/agents", *arguments], {**os.environ, AGENTS_SWITCH: str(place / "bin")})
+    spread = [] if arguments else ["--numprocesses=auto"]
+    return pytest(["tests/agents", *spread, *arguments], {**os.environ, AGENTS_SWITCH: str(place / "bin")})
 
 
 def table(arguments: "list[str]") -> int:
