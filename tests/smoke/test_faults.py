@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -68,6 +70,16 @@ class Victim:
         return process
 
 
+def kill(pid: int) -> None:
+    """End it, and wait until it has: the kernel takes a moment for a large program, in which it counts as running."""
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def victim(computer: Computer, base: str) -> Iterator[Victim]:
     made = Victim(computer)
@@ -116,7 +128,7 @@ def test_a_master_of_ssh_that_hangs_and_one_that_died(computer: Computer, victim
         assert victim.shell(LOOK) == "kept"
     finally:
         os.kill(hung, signal.SIGKILL)
-    os.kill(victim.master(), signal.SIGKILL)
+    kill(victim.master())
     assert victim.shell(LOOK) == "kept"
     record("a stale ssh socket: its master hangs, or was killed", "connected anew, without a boot", tried=2)
 
@@ -127,7 +139,7 @@ def test_a_master_of_ssh_that_hangs_and_one_that_died(computer: Computer, victim
 def test_kill_9_of_the_hostagent_loses_nothing(computer: Computer, victim: Victim, record: Record) -> None:
     """The guest lives, and has not written the file to its disk."""
     victim.shell("echo unsynced >~/late")
-    os.kill(victim.pid("ha.pid"), signal.SIGKILL)
+    kill(victim.pid("ha.pid"))
     done = computer.ok(victim.path, "shell", "--", "sh", "-c", f"{LOOK} ~/late")
     assert done.out == b"kept\nunsynced\n"
     assert "shut down from inside" in done.err
@@ -139,8 +151,9 @@ def test_kill_9_of_the_machine_and_pid_files_of_a_stranger(computer: Computer, v
     session = victim.session("echo ready; sleep 600")
     hostagent = victim.pid("ha.pid")
     files = [path for path in victim.directory.glob("*.pid") if not path.name.startswith("virtiofsd")]
-    os.kill(hostagent, signal.SIGKILL)
-    os.kill(victim.machine(), signal.SIGKILL)
+    machine = victim.machine()
+    kill(hostagent)
+    kill(machine)
     said = session.communicate(timeout=PATIENCE)[1].decode()
     assert session.returncode == 1, said
     assert "The connection was lost" in said
