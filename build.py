@@ -244,7 +244,8 @@ def bench(arguments: "list[str]") -> int:
     if obstacle:
         return repeat_in_lab(obstacle, ["bench", name, *rest])
     build([])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "AGENTVM_TEST_ARCHIVE": str(ARCHIVE)}
+    path = os.pathsep.join((str(ROOT), str(ROOT / "src")))
+    environment = {**os.environ, "PYTHONPATH": path, "AGENTVM_TEST_ARCHIVE": str(ARCHIVE)}
     return subprocess.call([sys.executable, ROOT / "bench" / f"{name}.py", *rest], env=environment)
 
 
