@@ -37,10 +37,11 @@ class Column(NamedTuple):
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """The table with its titles. Without a width, as for a file or a pipe, everything is whole."""
-    lines = [[column.title for column in columns], *([on_one_line(cell) for cell in row] for row in rows)]
-    full = [max(cells(line[number]) for line in lines) for number in range(len(columns))]
+    titles = [column.title for column in columns]
     if width is None:
-        return _join(lines, full)
+        return table([titles, *rows])
+    lines = [[on_one_line(cell) for cell in row] for row in (titles, *rows)]
+    full = _widths(lines)
     shown = _choose(columns, full, width)
     least = [_least(columns[n], full[n], columns[n].least) for n in shown]
     if _total(least) > width:
@@ -48,6 +49,16 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | N
     widths = _shrink([full[n] for n in shown], least, width)
     cut = [[_cut(line[n], room, columns[n].keep_end) for n, room in zip(shown, widths, strict=True)] for line in lines]
     return "\n".join(cut_to(line, width) for line in _join(cut, widths).split("\n"))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns, as wide as what is in them."""
+    lines = [[on_one_line(cell) for cell in row] for row in rows]
+    return _join(lines, _widths(lines))
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cells, column)) for column in zip(*lines, strict=True)]
 
 
 def _choose(columns: Sequence[Column], full: Sequence[int], width: int) -> list[int]:

@@ -7,9 +7,8 @@ import re
 from typing import Any, NamedTuple
 
 from agentvm.commands.arguments import parse
-from agentvm.commands.columns import cells, screen_width, wrap
+from agentvm.commands.columns import cells, screen_width, table, wrap
 from agentvm.commands.target import current_name, named_instance
-from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.errors import Error
 from agentvm.instances import ask

@@ -7,8 +7,8 @@ import os
 from typing import Any
 
 from agentvm.commands.arguments import parse
+from agentvm.commands.columns import table
 from agentvm.commands.layout import Rows, lay_out
-from agentvm.commands.words import table
 from agentvm.context import Context
 from agentvm.settings import SETTINGS, Setting, config_path
 
