@@ -153,7 +153,8 @@ def smoke(arguments: "list[str]") -> int:
     if not obstacle:
         make_archive(make_environment(), ROOT, ARCHIVE)
         # Two files of tests at a time, each with a base of its own, unless one that is kept is to be used.
-        two = [] if "AGENTVM_SMOKE_PREFIX" in os.environ else ["--numprocesses=2", "--dist=loadfile"]
+        workers = ["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
+        two = [] if "AGENTVM_SMOKE_PREFIX" in os.environ else workers
         return pytest([*two, "tests/contract", "tests/smoke", *arguments], dict(os.environ))
     return repeat_in_lab(obstacle, ["smoke", *arguments])
 

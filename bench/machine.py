@@ -11,8 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentvm.variables import CERTIFICATES
-from tests.smoke.computer import RUN, Computer, make_computer, remove_computer
+from tests.smoke.computer import BUNDLES, RUN, Computer, make_computer, remove_computer
 
 
 @contextmanager
@@ -22,8 +21,7 @@ def computer() -> Iterator[Computer]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     made = make_computer()
     # Authorities that only this computer's network has would be brought into each VM, which is no part of a usual first run.
-    for name in (*CERTIFICATES, "SSL_CERT_DIR"):
-        made.environment.pop(name, None)
+    made.unset(*BUNDLES)
     try:
         made.ok(made.directory, "base", "init")
         yield made

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agentvm.variables import CERTIFICATES
+
 ROOT = Path(__file__).resolve().parents[2]
 SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
 RUN = "AGENTVM_SMOKE_RUN"
@@ -28,6 +30,8 @@ PATIENCE = 1800.0
 VIRTIOFSD = ".local/share/qemu/vhost-user/50-virtiofsd.json"
 DOWNLOADS = (".cache/lima", "Library/Caches/lima")
 """Where Lima keeps images: nobody wants to load them anew."""
+BUNDLES = (*CERTIFICATES, "SSL_CERT_DIR")
+"""Variables that name certificates: to bring a whole bundle into a VM takes minutes under emulation."""
 _KEPT = ("AGENTVM_BASE_TEMPLATE", "AGENTVM_START_TIMEOUT", "AGENTVM_LIMACTL")
 """Settings that make Lima work on this machine; the user's others are none of the suite's."""
 
@@ -69,6 +73,11 @@ class Computer:
                 target = self.home / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(own)
+
+    def unset(self, *names: str) -> None:
+        """Have none of these variables."""
+        for name in names:
+            self.environment.pop(name, None)
 
     def project(self, name: str) -> Path:
         path = self.home / name
@@ -169,12 +178,21 @@ def _succeeds(*words: str) -> bool:
 
 
 def make_computer() -> Computer:
+    """A computer with its first user, of whom the others have the directory and the prefix."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
     prefix = os.environ.get(KEPT_PREFIX) or os.environ[RUN] + worker
     directory = Path(tempfile.mkdtemp(prefix=f"{prefix}-")).resolve()
     computer = Computer(directory, prefix)
     computer.borrow(VIRTIOFSD, *DOWNLOADS)
     return computer
+
+
+def remove_base(computer: Computer) -> None:
+    """Remove what projects are cloned from, so that who needs a base makes one anew."""
+    if not os.environ.get(KEPT_PREFIX):
+        names = (path.name for path in computer.own_directories())
+        bases = [name for name in names if name.startswith(f"{computer.prefix}-base")]
+        remove_instances(computer.limactl, [computer.lima_home / name for name in bases])
 
 
 def remove_computer(computer: Computer) -> None:

@@ -1,4 +1,8 @@
-"""The smoke suite: the whole of agentvm on real Lima. It makes virtual machines, so it runs only when it is asked for."""
+"""The smoke suite: the whole of agentvm on real Lima. It makes virtual machines, so it runs only when it is asked for.
+
+Which module runs after which is the workers' chance. So each has a user of its own, and a base as `base init` makes it:
+who changes the base asks for `own_base`.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.smoke.computer import KEPT_PREFIX, RUN, SWITCH, Computer, find_left, make_computer, remove_computer, sweep
+from tests.smoke.computer import (
+    DOWNLOADS,
+    KEPT_PREFIX,
+    RUN,
+    SWITCH,
+    VIRTIOFSD,
+    Computer,
+    find_left,
+    make_computer,
+    remove_base,
+    remove_computer,
+    sweep,
+)
 
-FOREIGN = "foreign-1a2b3c4d"
-"""The name, after the prefix, of an instance that looks like a project's and is not agentvm's."""
+LONGEST = ["test_home", "test_lifecycle", "test_attacks", "test_faults", "test_care", "test_modes", "test_crowd"]
+"""Modules that take five minutes and more under emulation; they begin first, so that no worker waits for another's."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The story of test_lifecycle ends with everything gone, the base included.
-    items.sort(key=lambda item: item.path.name == "test_lifecycle.py")
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
     if os.environ.get(SWITCH) == "1":
         return
     reason = pytest.mark.skip(reason=f"the smoke suite makes virtual machines, so it runs only with {SWITCH}=1")
@@ -30,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def computer() -> Iterator[Computer]:
+def machine() -> Iterator[Computer]:
     """Removed completely at the end, also after a failure, Ctrl-C or SIGTERM."""
     limactl = os.environ.get("AGENTVM_LIMACTL", "limactl")
     if not shutil.which(limactl):
@@ -44,26 +60,26 @@ def computer() -> Iterator[Computer]:
     assert find_left(made) == []
 
 
-@pytest.fixture(scope="session")
-def foreign(computer: Computer) -> str:
-    """Somebody else's instance, whose name looks like one of ours."""
-    name = f"{computer.prefix}-{FOREIGN}"
-    template = computer.environment.get("AGENTVM_BASE_TEMPLATE", "template:_images/ubuntu-24.04")
-    computer.lima("create", "--tty=false", "--name", name, template)
-    return name
+@pytest.fixture(scope="module")
+def computer(machine: Computer, request: pytest.FixtureRequest) -> Computer:
+    """The machine for the module's own user."""
+    user = Computer(machine.directory, machine.prefix, request.path.stem)
+    user.borrow(VIRTIOFSD, *DOWNLOADS)
+    return user
 
 
-@pytest.fixture(scope="session")
-def base(computer: Computer, foreign: str) -> str:
-    """The base, after its making was killed while it started and while it was provisioned."""
-    name = f"{computer.prefix}-base"
-    if os.environ.get(KEPT_PREFIX):
-        computer.ok(computer.directory, "base", "init")
-        return name
-    computer.kill_at(computer.directory, f"start {name}", "base", "init", later=5)
-    computer.kill_at(computer.directory, "[2/", "base", "init", later=3)
+@pytest.fixture(scope="module")
+def base(computer: Computer) -> str:
+    """The base, which modules share that do not change it."""
     computer.ok(computer.directory, "base", "init")
-    return name
+    return f"{computer.prefix}-base"
+
+
+@pytest.fixture(scope="module")
+def own_base(computer: Computer, base: str) -> Iterator[str]:
+    """The base, for a module that changes it."""
+    yield base
+    remove_base(computer)
 
 
 class Stages:

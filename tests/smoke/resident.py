@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import build
-from agentvm.variables import CERTIFICATES
-from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer
+from tests.smoke.computer import BUNDLES, DOWNLOADS, VIRTIOFSD, Computer
 
 GITCONFIG = """\
 [user]
@@ -63,10 +62,12 @@ class Resident:
         self.computer.borrow(VIRTIOFSD, *DOWNLOADS)
         self.home = self.computer.home
         # Certificates have a stage of their own, and a language and a time zone, too.
-        unset = (*CERTIFICATES, "SSL_CERT_DIR", "TZ", "LC_ALL", "LC_CTYPE", "GH_TOKEN", "GITHUB_TOKEN")
-        self.computer.environment = {
-            name: value for name, value in self.computer.environment.items() if name not in unset
-        } | {"PATH": f"{provide_agents()}:{os.environ['PATH']}", "LANG": "C.UTF-8", "DISABLE_AUTOUPDATER": "1"}
+        self.computer.unset(*BUNDLES, "TZ", "LC_ALL", "LC_CTYPE", "GH_TOKEN", "GITHUB_TOKEN")
+        self.computer.environment |= {
+            "PATH": f"{provide_agents()}:{os.environ['PATH']}",
+            "LANG": "C.UTF-8",
+            "DISABLE_AUTOUPDATER": "1",
+        }
         self._write_logins()
         self._write_git()
         self.project = self._make_project()

@@ -15,9 +15,8 @@ import pytest
 
 from agentvm.lima.template import lima_point
 from agentvm.model import Mount
-from agentvm.variables import CERTIFICATES
 from tests.hostile import CASES, WORDS, try_many
-from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, program
+from tests.smoke.computer import BUNDLES, VIRTIOFSD, Computer, program
 from tests.smoke.terminal import terminal
 from tests.tables import Record
 
@@ -43,13 +42,9 @@ PIECE = 2_000
 class Crowd:
     """A user with directories of every kind for all VMs, and three projects."""
 
-    def __init__(self, machine: Computer) -> None:
-        self.computer = Computer(machine.directory, machine.prefix, "crowd")
-        self.computer.borrow(VIRTIOFSD, *DOWNLOADS)
-        # A whole bundle would take each of the three VMs minutes, and is another stage's.
-        unset = (*CERTIFICATES, "SSL_CERT_DIR")
-        environment = self.computer.environment
-        self.computer.environment = {name: value for name, value in environment.items() if name not in unset}
+    def __init__(self, computer: Computer) -> None:
+        self.computer = computer
+        self.computer.unset(*BUNDLES)
         home = self.computer.home.resolve()
         commas = COMMAS if (home / VIRTIOFSD).exists() else []
         self.shared = [home / "data" / name for name in NAMES + commas]

@@ -34,7 +34,7 @@ KEPT_SCREENS = "AGENTVM_SMOKE_SCREENS"
 
 
 @pytest.fixture(scope="module")
-def agents(computer: Computer, base: str) -> None:
+def agents(computer: Computer, own_base: str) -> None:
     """Projects are cloned with the agents from now on."""
     computer.ok(computer.directory, "update", "--base", *AGENTS)
     computer.ok(computer.directory, "base", "snapshot")

@@ -13,11 +13,12 @@ import shutil
 import socket
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.smoke.computer import KEPT_PREFIX, Computer, expected_mount_type, program
+from tests.smoke.computer import KEPT_PREFIX, Computer, expected_mount_type, program, remove_base
 from tests.smoke.terminal import SIZE, terminal
 from tests.tables import Record
 
@@ -31,14 +32,40 @@ Host github.com
 """
 
 
-@pytest.fixture(scope="session")
+FOREIGN = "foreign-1a2b3c4d"
+"""The name, after the prefix, of an instance that looks like a project's and is not agentvm's."""
+
+
+@pytest.fixture(scope="module")
+def foreign(computer: Computer) -> str:
+    """Somebody else's instance, whose name looks like one of ours."""
+    name = f"{computer.prefix}-{FOREIGN}"
+    template = computer.environment.get("AGENTVM_BASE_TEMPLATE", "template:_images/ubuntu-24.04")
+    computer.lima("create", "--tty=false", "--name", name, template)
+    return name
+
+
+@pytest.fixture(scope="module")
+def base(computer: Computer, foreign: str) -> Iterator[str]:
+    """A base of its own, after its making was killed while it started and while it was provisioned."""
+    name = f"{computer.prefix}-base"
+    remove_base(computer)
+    if not os.environ.get(KEPT_PREFIX):
+        computer.kill_at(computer.directory, f"start {name}", "base", "init", later=5)
+        computer.kill_at(computer.directory, "[2/", "base", "init", later=3)
+    computer.ok(computer.directory, "base", "init")
+    yield name
+    remove_base(computer)
+
+
+@pytest.fixture(scope="module")
 def golden(computer: Computer, base: str) -> str:
     """What projects are cloned from. Its number depends on what ran before."""
     (name,) = (name for name, entry in computer.instances().items() if entry["role"] == "golden")
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(computer: Computer, golden: str) -> Path:
     """A project with its VM, after its making was killed while it was cloned and while it started."""
     path = computer.project("web")

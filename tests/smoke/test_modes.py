@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agentvm.variables import CERTIFICATES
 from tests.cli.world import snapshot
-from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, expected_mount_type
+from tests.smoke.computer import BUNDLES, DOWNLOADS, VIRTIOFSD, Computer, expected_mount_type
 from tests.tables import Record
 
 SETTINGS = '{"hooks":{},"env":{"FROM":"the host"}}\n'
@@ -49,9 +48,7 @@ def place(request: pytest.FixtureRequest, computer: Computer, base: str) -> Iter
     """Without a virtiofsd of her own a user's mounts are 9p."""
     user = Computer(computer.directory, computer.prefix, f"modes-{request.param}")
     user.borrow(*DOWNLOADS, *([VIRTIOFSD] if request.param == "virtiofs" else []))
-    # A whole bundle of certificates would take minutes under emulation.
-    bundles = (*CERTIFICATES, "SSL_CERT_DIR")
-    user.environment = {name: value for name, value in user.environment.items() if name not in bundles}
+    user.unset(*BUNDLES)
     user.environment["AGENTVM_CONFIG"] = "overlay"
     for path, content in {
         ".claude/settings.json": SETTINGS,

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentvm.variables import CERTIFICATES
 from tests.cli.world import wait_for
-from tests.smoke.computer import DOWNLOADS, VIRTIOFSD, Computer, Done, program
+from tests.smoke.computer import BUNDLES, Computer, Done, program
 
 LIMIT = 480.0
 """Seconds in which agentvm has answered, whatever the guest does; emulated, a quiet command takes three."""
@@ -65,14 +64,11 @@ print(len(found), *found)
 class Victim:
     """She, and what she knows of her home before the VM was taken over."""
 
-    def __init__(self, machine: Computer) -> None:
+    def __init__(self, computer: Computer) -> None:
         self.mark = secrets.token_hex(12)
-        self.computer = Computer(machine.directory, machine.prefix, "victim")
-        self.computer.borrow(VIRTIOFSD, *DOWNLOADS)
-        # Certificates have a stage of their own elsewhere, and take long to install.
-        unset = (*CERTIFICATES, "SSL_CERT_DIR")
-        given = {name: value for name, value in self.computer.environment.items() if name not in unset}
-        self.computer.environment = given | {"AGENTVM_SKIP_AUTO_INSTALL": "1", "LANG": "C.UTF-8"}
+        self.computer = computer
+        self.computer.unset(*BUNDLES)
+        self.computer.environment |= {"AGENTVM_SKIP_AUTO_INSTALL": "1", "LANG": "C.UTF-8"}
         self.home = self.computer.home
         self.project = self.computer.project("house")
         self.is_off = False
