@@ -8,9 +8,9 @@ from functools import partial
 
 from agentvm.context import Context
 from agentvm.errors import Error
+from agentvm.files import make_private_directory
 from agentvm.model import InstanceSpec
 from agentvm.plan import Action, Clone, CopyHome, Create, Delete, Plan, Provision, Reconfigure, Seal, Start, Stop
-from agentvm.state import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 
 from agentvm import process, terminal
 from agentvm.errors import Error, UsageError
+from agentvm.files import allocated, hold, make_private_directory, remove_file, write_atomically
 from agentvm.guest_shell import VARIABLE
 from agentvm.label import carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import (
@@ -42,7 +43,6 @@ from agentvm.model import (
     Usage,
 )
 from agentvm.session import STARTER, signal_script
-from agentvm.state import allocated, hold, make_private_directory, remove_file, write_atomically
 from agentvm.values import NamedTuple
 
 _LONGEST_NAME = 59

@@ -16,11 +16,11 @@ from contextlib import suppress
 from agentvm import resources
 from agentvm.context import Context
 from agentvm.errors import Error
+from agentvm.files import hold, make_private_directory, remove_file, write_atomically
 from agentvm.model import Door, Role, Status
 from agentvm.paths import find_real
 from agentvm.project import base_name
 from agentvm.quoting import quote
-from agentvm.state import hold, make_private_directory, remove_file, write_atomically
 
 Change = Callable[[bytes], bytes]
 _PLACES = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "AGENTVM_INSTANCE_PREFIX")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from agentvm import process
-from agentvm.state import hold
+from agentvm.files import hold
 from tests.contract.children import call_and_kill
 
 

@@ -11,10 +11,10 @@ import pytest
 from pytest_subprocess import FakeProcess
 
 from agentvm.errors import Error
+from agentvm.files import hold
 from agentvm.lima.limactl import Limactl
 from agentvm.model import Host
 from agentvm.settings import read_settings
-from agentvm.state import hold
 from tests.tables import Record
 
 Run = Callable[..., None]

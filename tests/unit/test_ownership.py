@@ -38,7 +38,10 @@ EFFECTS = {
 
 LAYERS = (
     ("errors", "progress", "paths", "values", "jsontext", "first_start"),
-    ("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes", "tarstream"),
+    (
+        *("model", "quoting", "digest", "resources", "console", "agents", "gitconfig", "variables", "modes"),
+        *("tarstream", "files"),
+    ),
     ("process", "project", "label", "manifest", "state", "terminal", "signing", "guest_shell"),
     ("settings", "hosttree", "untrusted"),
     (

@@ -16,7 +16,7 @@ import pytest
 import agentvm
 from agentvm import process
 from agentvm.errors import Error
-from agentvm.state import hold
+from agentvm.files import hold
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 SOURCES = str(Path(agentvm.__file__).parents[1])
@@ -191,7 +191,7 @@ def test_the_lock_outlives_agentvm_but_not_the_program(lock: Path, tmp_path: Pat
     code = """
 import sys
 from agentvm import process
-from agentvm.state import hold
+from agentvm.files import hold
 with hold(sys.argv[1]) as held:
     words = ("sh", "-c", 'echo $$ >"$1.part" && mv "$1.part" "$1"; exec sleep 100', "sh", sys.argv[2])
     process.run(words, {"PATH": sys.argv[3]}, timeout=100, held=held)

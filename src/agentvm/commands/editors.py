@@ -11,8 +11,8 @@ from agentvm.commands.arguments import parse
 from agentvm.commands.target import named_instance
 from agentvm.context import Context
 from agentvm.errors import Error
+from agentvm.files import hold
 from agentvm.model import Door, Status
-from agentvm.state import hold
 
 _LARGEST = 65536
 

@@ -9,8 +9,8 @@ from agentvm.agents import AGENTS
 from agentvm.commands.arguments import parse
 from agentvm.context import Context
 from agentvm.errors import Error
+from agentvm.files import write_atomically
 from agentvm.quoting import quote
-from agentvm.state import write_atomically
 
 _MARKER = b"# agentvm shim"
 _EMPTY = b"agentvm_program=''\n"

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from agentvm import process
 from agentvm.console import one_line
 from agentvm.errors import Error, UsageError
+from agentvm.files import allocated
 from agentvm.lima import ssh
 from agentvm.lima.directory import Directory, lima_home
 from agentvm.lima.guest import SHUTDOWN, Guest
@@ -27,7 +28,6 @@ from agentvm.model import (
     Usage,
 )
 from agentvm.settings import Settings
-from agentvm.state import allocated
 from agentvm.untrusted import Answer
 
 TYPE_CHECKING = False

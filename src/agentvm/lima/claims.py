@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from agentvm.state import make_private_directory, remove_file, write_atomically
+from agentvm.files import make_private_directory, remove_file, write_atomically
 
 
 class Claims:

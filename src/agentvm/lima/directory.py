@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 
 from agentvm.errors import Error
+from agentvm.files import remove_file, write_atomically
 from agentvm.label import LARGEST, carried_prefix, dump_label, load_label, newer_version
 from agentvm.model import Host, Label
 from agentvm.paths import find_real
-from agentvm.state import remove_file, write_atomically
 from agentvm.values import NamedTuple
 
 TYPE_CHECKING = False

@@ -12,10 +12,10 @@ from typing import Any
 from agentvm import process
 from agentvm.console import one_line
 from agentvm.errors import Error
+from agentvm.files import hold, make_private_directory, remove_file
 from agentvm.model import Host
 from agentvm.paths import find_real
 from agentvm.settings import Settings
-from agentvm.state import hold, make_private_directory, remove_file
 
 OLDEST = (2, 0, 0)
 _QUICK = 60.0

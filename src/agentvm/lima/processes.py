@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from agentvm import process
+from agentvm.files import remove_file
 from agentvm.lima.directory import Directory
 from agentvm.model import Host
-from agentvm.state import remove_file
 
 _HOSTAGENT = "ha.pid"
 

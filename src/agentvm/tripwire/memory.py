@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 
 from agentvm.digest import sha256
-from agentvm.state import make_private_directory, remove_file, write_atomically
+from agentvm.files import make_private_directory, remove_file, write_atomically
 from agentvm.tripwire.ledger import Ledger, dump_ledger, load_ledger
 from agentvm.tripwire.places import Kind
 from agentvm.tripwire.snapshot import Form, Seen, Snapshot
