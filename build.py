@@ -54,7 +54,6 @@ ENVIRONMENT = ROOT / ".venv"
 ARCHIVE = ROOT / "dist" / "agentvm.pyz"
 FORMULA = ROOT / "packaging" / "homebrew" / "agentvm.rb"
 LAB = ROOT / "tests" / "lab" / "lab.py"
-SHEBANG = "/usr/bin/env -S python3 -I -S"
 EPOCH = 315532800
 """The first second that a zip can tell, 1980-01-01, in Unix time."""
 SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
@@ -305,7 +304,7 @@ def pytest(arguments: "list[str]", environment: "dict[str, str]") -> int:
 
 def shell_scripts() -> "list[Path]":
     """What shellcheck shall read."""
-    places = ["shims/*", "manifests/**/*.sh", "tests/lab/*.sh", ".ci/run"]
+    places = ["shims/*", "manifests/**/*.sh", "tests/lab/*.sh", "packaging/*.sh", ".ci/run"]
     return sorted(path for place in places for path in ROOT.glob(place))
 
 
@@ -429,7 +428,7 @@ def make_archive(python: Path, root: Path, target: Path) -> None:
         run_quietly([python, "-m", "hatchling", "build", "--target", "wheel", "--directory", scratch], root)
         unpack_wheel(next(Path(scratch).glob("*.whl")), stage)
         pack(python, stage, packed)
-        finish_archive(packed, finished, root / "src" / "agentvm")
+        finish_archive(packed, finished, root)
         install_file(finished, target)
 
 
@@ -467,7 +466,7 @@ def fill_formula(text: str, address: str, version: str, digest: str) -> str:
 
 
 def pack(python: Path, stage: Path, target: Path) -> None:
-    options = ["--uncompressed", "--reproducible", "--entry-point", "agentvm.__main__:main", "--python", SHEBANG]
+    options = ["--uncompressed", "--reproducible", "--entry-point", "agentvm.__main__:main"]
     # shiv 1.0.8 calls what newer Pythons deprecate.
     run_quietly(
         [python, "-W", "ignore", "-m", "shiv", *options, "--site-packages", stage, "--output-file", target],
@@ -490,19 +489,22 @@ def unpack_wheel(wheel: Path, stage: Path) -> None:
         file.extractall(stage, [name for name in file.namelist() if ".dist-info/" not in name])
 
 
-def finish_archive(packed: Path, target: Path, package: Path) -> None:
+def finish_archive(packed: Path, target: Path, root: Path) -> None:
     """Write the members in order, with the same date and mode everywhere, and with our front door.
 
     Nothing is compressed: zlib's bytes differ from one Python to another, and every start would pay for it.
     """
     with zipfile.ZipFile(packed) as source:
         members = {name: source.read(name) for name in source.namelist()}
-    identity = json.loads(members["environment.json"])["build_id"]
+    # Enough to tell builds apart; it is in the list of processes with each session.
+    identity = json.loads(members["environment.json"])["build_id"][:16]
+    package = root / "src" / "agentvm"
     before, after = (package / "__main__.py").read_text().split('\nBUILD = ""\n')
-    members["__main__.py"] = f'{before}\nBUILD = "{identity}"\n{after}'.encode()
+    door = f'{before}\nBUILD = "{identity}"\n{after}'.encode()
+    members["__main__.py"] = members["site-packages/agentvm/__main__.py"] = door
     members["first_start.py"] = (package / "first_start.py").read_bytes()
     with target.open("wb") as file:
-        file.write(f"#!{SHEBANG}\n".encode())
+        file.write((root / "packaging" / "door.sh").read_text().replace("@BUILD@", identity).encode())
         with zipfile.ZipFile(file, "w") as archive:
             for name in sorted(members):
                 archive.writestr(describe_member(name), members[name])

@@ -29,7 +29,9 @@ FIRST = "agentvm --version, first start"
 def main(argv: list[str]) -> None:
     rounds = int(argv[0]) if argv else 40
     python = find_interpreter()
-    agentvm = [python, "-I", "-S", str(ARCHIVE)]
+    # The archive's own lines look for it there.
+    os.environ["PATH"] = f"{os.path.dirname(python)}:{os.environ['PATH']}"
+    agentvm = [str(ARCHIVE)]
     with tempfile.TemporaryDirectory(prefix="agentvm-bench-") as scratch:
         make_directories(places := [Path(scratch, name) for name in ("warm", "first", "read-only")])
         with warm(agentvm, places[0], TELLS_TIME) as known:
@@ -50,6 +52,7 @@ def cases(python: str, agentvm: Sequence[str], known: Warm, read_only: Path) -> 
     return {
         BARE: Case([python, "-I", "-S", "-c", "pass"], environment, project),
         "agentvm --version": Case([*agentvm, "--version"], environment, project),
+        "python3 agentvm.pyz --version": Case([python, "-I", "-S", *agentvm, "--version"], environment, project),
         "agentvm --help": Case([*agentvm, "--help"], environment, project),
         "agentvm completion bash": Case([*agentvm, "completion", "bash"], environment, project),
         "agentvm complete-instances": Case([*agentvm, "complete-instances"], environment, project),

@@ -2,10 +2,13 @@
 """The front door, of the archive as of a source tree. It parses on every Python 3, to say which one agentvm needs.
 
 build.py puts this file in front of what shiv packed, with BUILD filled in. The first start of a build extracts the
-modules into the user's cache; every later one finds them there and imports them without shiv's own bootstrap, which
-would take five times as long. Where nothing can be written, they are imported from the zip.
+modules into the user's cache, and this file with them; every later one finds them there and imports them without shiv's
+own bootstrap, which would take five times as long. Where nothing can be written, they are imported from the zip.
 
-Python compiles an archive's `__main__` at each start: so it is short, and what few starts need is in `first_start`.
+The archive's first lines are a shell's (packaging/door.sh): they start the file in the cache with the archive as its first
+argument, so that Python need not open the zip; where there is none, or Python is given the archive, the one in the zip runs.
+
+Python compiles a `__main__` at each start: so it is short, and what few starts need is in `first_start`.
 """
 
 import gc
@@ -16,21 +19,30 @@ import time
 BUILD = ""
 """The hash of what is in the archive; empty in a source tree."""
 
+archive = ""
+"""The absolute path of the archive that was started; empty in a source tree."""
+
 DAY = 24 * 60 * 60
 
 
 def main() -> "None":
     """Run agentvm's command line and exit with its status."""
+    global archive
     here = os.path.abspath(os.path.dirname(__file__))
+    if BUILD:
+        archive = here
+        if os.path.isdir(here):
+            archive = os.path.abspath(sys.argv.pop(1))
+            sys.path.insert(0, archive)
     if sys.version_info < (3, 11):
         sys.path.insert(0, here)
         from first_start import rerun
 
-        rerun([here if BUILD else __file__, *sys.argv[1:]])
+        rerun([archive or __file__, *sys.argv[1:]])
     # A start makes many objects and hardly any garbage: looking for it as often as Python does takes a tenth of the time.
     gc.set_threshold(50_000)
     if BUILD:
-        sys.path[0] = find_cache() or fill_cache(here) or os.path.join(here, "site-packages")
+        sys.path[0] = find_cache() or fill_cache() or os.path.join(archive, "site-packages")
     elif not __package__:
         # Started as a file: the package is one directory up.
         sys.path.insert(0, os.path.dirname(here))
@@ -64,7 +76,7 @@ def cache_root() -> "str":
     return os.path.join(directory, "agentvm", "builds")
 
 
-def fill_cache(archive: "str") -> "str":
+def fill_cache() -> "str":
     """Extract the modules and return where they are, or nothing if they can't be written there."""
     from first_start import extract
 

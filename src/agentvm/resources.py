@@ -41,8 +41,7 @@ def read(path: str) -> bytes:
 
 def program() -> str:
     """The absolute path that starts this very agentvm: the archive, or the front door of a source tree."""
-    archive = _archive_of(getattr(sys.modules["__main__"], "__loader__", None))
-    return os.path.abspath(archive) if archive else os.path.join(_PACKAGE, "__main__.py")
+    return getattr(sys.modules["__main__"], "archive", "") or os.path.join(_PACKAGE, "__main__.py")
 
 
 def command() -> tuple[str, ...]:

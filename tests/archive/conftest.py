@@ -43,9 +43,20 @@ class Installed(NamedTuple):
     def environment(self, **variables: str) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "HOME": str(self.home), **variables}
 
+    @property
+    def door(self) -> Path:
+        """What the archive's own lines start, once the cache has it."""
+        (name,) = self.extracted()
+        return self.builds / name / "site-packages" / "agentvm" / "__main__.py"
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Start it by its name, as its user does."""
+        return start([self.program, *arguments], self.environment(**variables))
+
     def start(
         self, *arguments: str, python: str = sys.executable, **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        """Give it to a Python."""
         return start([python, "-I", "-S", self.program, *arguments], self.environment(**variables))
 
     def extracted(self) -> list[str]:

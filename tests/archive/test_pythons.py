@@ -88,7 +88,7 @@ def copy_checkout(source: Path, target: Path, mask: int) -> Path:
     before = os.umask(mask)
     try:
         target.mkdir()
-        for name in ("src", "manifests", "shims"):
+        for name in ("src", "manifests", "shims", "packaging"):
             shutil.copytree(source / name, target / name, copy_function=shutil.copyfile)
         for name in ("pyproject.toml", "README.md", ".gitignore"):
             shutil.copyfile(source / name, target / name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import pytest
 from standin import Warm, warm
 
 BARE = [sys.executable, "-I", "-S"]
-ANY_START = frozenset("__future__ gc".split())
-"""What every start imports beside Python's own modules for running an archive."""
+ANY_START = frozenset("__future__ _collections_abc _stat gc genericpath os posixpath stat".split())
+"""What every start imports beside Python's own modules for running a file."""
 LIGHT = frozenset(
-    # From 3.12 on, running an archive does not need all of these, which are what contextlib is made of.
+    # contextlib, and what it is made of.
     """_collections _functools _operator _weakref collections contextlib copyreg functools itertools keyword operator reprlib
     types warnings""".split()
 )
@@ -48,16 +47,22 @@ finally:
 @pytest.fixture(scope="module")
 def world(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     # The name of a socket may have some hundred characters.
-    with warm([*BARE, str(archive)], tmp_path_factory.mktemp("w"), "#!/bin/sh\n") as made:
+    with warm([str(archive)], tmp_path_factory.mktemp("w"), "#!/bin/sh\n") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
+def door(archive: Path, world: Warm) -> list[str]:
+    """What the archive's own lines start."""
+    (found,) = Path(world.environment["HOME"]).rglob("builds/*/site-packages/agentvm/__main__.py")
+    return [str(found), str(archive)]
+
+
+@pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What Python imports to run an archive that does nothing."""
-    empty = tmp_path_factory.mktemp("empty") / "empty.pyz"
-    with zipfile.ZipFile(empty, "w") as file:
-        file.writestr("__main__.py", "")
+    """What Python imports to run a file that does nothing."""
+    empty = tmp_path_factory.mktemp("empty") / "empty.py"
+    empty.touch()
     return imported([str(empty)])
 
 
@@ -75,26 +80,26 @@ def imported(words: Sequence[str], world: Warm | None = None) -> set[str]:
 
 
 @pytest.mark.parametrize("words", ALLOWED, ids=" ".join)
-def test_it_imports_no_more_than_it_needs(words: tuple[str, ...], archive: Path, world: Warm, own: set[str]) -> None:
-    found = {name for name in imported([str(archive), *words], world) if name.partition(".")[0] != "agentvm"}
+def test_it_imports_no_more_than_it_needs(words: tuple[str, ...], door: list[str], world: Warm, own: set[str]) -> None:
+    found = {name for name in imported([*door, *words], world) if name.partition(".")[0] != "agentvm"}
     assert found - own - {"imported package"} <= ALLOWED[words]
 
 
 @pytest.mark.parametrize("words", [("shell", "--", "true"), ("claude", "--version")], ids=" ".join)
-def test_a_warm_run_starts_git_and_ssh(words: tuple[str, ...], archive: Path, world: Warm, tmp_path: Path) -> None:
-    assert started(words, archive, world, tmp_path) == ["git", "ssh"]
+def test_a_warm_run_starts_git_and_ssh(words: tuple[str, ...], door: list[str], world: Warm, tmp_path: Path) -> None:
+    assert started(words, door, world, tmp_path) == ["git", "ssh"]
 
 
 @pytest.mark.parametrize("words", [words for words in ALLOWED if words[0] not in ("shell", "claude")], ids=" ".join)
-def test_what_needs_no_vm_starts_nothing(words: tuple[str, ...], archive: Path, world: Warm, tmp_path: Path) -> None:
-    assert started(words, archive, world, tmp_path) == []
+def test_what_needs_no_vm_starts_nothing(words: tuple[str, ...], door: list[str], world: Warm, tmp_path: Path) -> None:
+    assert started(words, door, world, tmp_path) == []
 
 
-def started(words: tuple[str, ...], archive: Path, world: Warm, scratch: Path) -> list[str]:
+def started(words: tuple[str, ...], door: list[str], world: Warm, scratch: Path) -> list[str]:
     """The programs, by name, as Python itself reports them."""
     log = scratch / "started"
     subprocess.run(
-        [*BARE, "-c", REPORT, str(log), str(archive), *words],
+        [*BARE, "-c", REPORT, str(log), *door, *words],
         env=world.environment,
         cwd=world.project,
         stdin=subprocess.DEVNULL,

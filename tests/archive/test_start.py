@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agentvm import __version__
+from agentvm.quoting import quote
 from tests.archive.conftest import Installed, start
 
 ANSWER = f"agentvm {__version__}\n"
@@ -25,11 +27,6 @@ def test_first_start_fills_the_cache_and_the_second_changes_nothing(installed: I
     before = list_files(installed.builds)
     assert installed.start("--version").stdout == ANSWER
     assert list_files(installed.builds) == before
-
-
-def test_starts_by_its_own_name(installed: Installed) -> None:
-    installed.program.chmod(0o755)
-    assert start([installed.program, "--version"], installed.environment()).stdout == ANSWER
 
 
 def test_starts_through_a_link_and_from_a_relative_path(installed: Installed) -> None:
@@ -44,6 +41,92 @@ def test_starts_through_a_link_and_from_a_relative_path(installed: Installed) ->
         check=True,
     )
     assert done.stdout == ANSWER
+
+
+# --- By its own name, when a shell opens the door ----------------------------------------------------------------------
+
+TRACE = "import sys\nprint(sys.argv)\n"
+
+
+def test_by_its_name_it_starts_from_the_zip_and_then_from_the_cache(installed: Installed) -> None:
+    assert installed.run("--version").stdout == ANSWER
+    installed.door.write_text(TRACE)
+    words = ["", "a b", "'", '"', "$(id)", "`id`", "-c", "line\nline", "größe", "*"]
+    told = installed.run(*words).stdout
+    assert ast.literal_eval(told) == [str(installed.door), str(installed.program), *words]
+
+
+def test_in_the_cache_it_knows_which_archive_it_is(installed: Installed) -> None:
+    """Also through a link with an odd name, and when it is called by a relative path."""
+    installed.run("--version")
+    names = ["-c", 'it\'s "odd" $(id)', "größe"]
+    for name in names:
+        (installed.home / name).symlink_to(installed.program)
+    for name in names:
+        subprocess.run(
+            [f"./{name}", "install-shims", f"shims{name}"],
+            cwd=installed.home,
+            env=installed.environment(),
+            capture_output=True,
+            check=True,
+        )
+        shim = (installed.home / f"shims{name}" / "codex").read_text()
+        assert quote(str(installed.home / name)) in shim
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "ksh", "mksh", "busybox"])
+def test_every_shell_opens_the_door_without_a_word(installed: Installed, shell: str) -> None:
+    path = shutil.which(shell)
+    if not path:
+        pytest.skip(f"there is no {shell}")
+    words = [path, *(["sh"] if shell == "busybox" else []), str(installed.program), "--version"]
+    for _ in range(2):
+        done = start(words, installed.environment())
+        assert (done.stdout, done.stderr) == (ANSWER, "")
+    installed.door.write_text(TRACE)
+    assert start(words, installed.environment()).stdout != ANSWER
+
+
+def test_without_any_python_it_says_what_to_install(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = installed.run("--version", PATH=str(tmp_path / "empty"))
+    assert (done.returncode, done.stdout) == (127, "")
+    assert done.stderr.startswith("agentvm needs Python 3.11 or newer: install it")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_a_cache_in_the_directory_where_one_stands_is_not_entered(installed: Installed, variable: str) -> None:
+    """That may be a project, where a VM can put what it likes."""
+    installed.run("--version")
+    place = installed.home.parent / "project"
+    for below in (".cache", ".", "Library/Caches"):
+        trap = place / below / installed.door.relative_to(installed.builds.parent.parent)
+        trap.parent.mkdir(parents=True)
+        trap.write_text("print('trapped')\n")
+    for value in ("", ".", "./", "../project"):
+        environment = {**installed.environment(), variable: value}
+        done = subprocess.run(
+            [installed.program, "--version"],
+            check=False,
+            cwd=place,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.stdout, done.stderr) == (ANSWER, "")
+
+
+def test_a_door_that_is_somebody_elses_is_not_entered(installed: Installed) -> None:
+    installed.run("--version")
+    installed.door.unlink()
+    # Root's, or if root tests it, nobody's.
+    foreign = Path("/bin/sh") if os.geteuid() else installed.home / "foreign"
+    if not os.geteuid():
+        foreign.write_text("print('foreign')\n")
+        os.chown(foreign, 65534, 65534)
+    installed.door.symlink_to(foreign)
+    assert installed.run("--version").stdout == ANSWER
 
 
 def test_hands_on_arguments_and_exit_status(installed: Installed) -> None:
@@ -119,10 +202,12 @@ def test_ctrl_c_while_it_extracts_is_no_traceback(installed: Installed) -> None:
 def test_a_cache_that_others_can_write_is_not_used(installed: Installed, level: str) -> None:
     installed.start("--version")
     spoil(installed)
-    assert installed.start("--version").stdout == "spoilt\n"
+    for begin in (installed.start, installed.run):
+        assert begin("--version").stdout == "spoilt\n"
     for directory in [installed.builds] if not level else installed.builds.glob("[!.]*"):
         directory.chmod(0o777)
-    assert installed.start("--version").stdout == ANSWER
+    for begin in (installed.start, installed.run):
+        assert begin("--version").stdout == ANSWER
 
 
 def test_builds_that_nothing_started_for_long_are_dropped_but_the_newest_stay(installed: Installed) -> None:
