@@ -128,7 +128,7 @@ def release(arguments: "list[str]") -> int:
 def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
-    require_programs("git", "jq", "gh", "tmux", "zsh", "fish", "mandoc", "ruby", "ssh")
+    require_programs("git", "jq", "gh", "less", "tmux", "zsh", "fish", "mandoc", "ruby", "ssh")
     sources = ["src", "build.py", "tests", "bench", "docs/session"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])

@@ -1,8 +1,13 @@
-"""gh's logins in a guest that shares gh's configuration: the tokens that are not in its file, as variables.
+"""gh's logins in a guest that shares gh's configuration: the tokens that are not in its file, as variables. And a
+configuration of the guest's own where the host's is an older gh's, which a newer one would want to rewrite.
 
 Facts, tried with gh 2.23: a host in hosts.yml without `oauth_token` means that the token is in the host's keyring, and gh
 in the guest says "no oauth token". GH_TOKEN is for github.com (and, by gh's manual, *.ghe.com), GH_ENTERPRISE_TOKEN for
 every other host, and both win over hosts.yml. A single host in hosts.yml is gh's default without GH_HOST.
+
+Tried with gh 2.46: since 2.40, each command of gh first rewrites hosts.yml for several users of a host unless config.yml has
+`version: "1"`, and fails where it can't write ("failed to write config after migration"). With that line it reads a
+hosts.yml of before as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import os
 import time
 
 from agentvm.console import one_line
+from agentvm.digest import sha256
 from agentvm.errors import Error
 from agentvm.model import Contribution, GitHub, Host
 from agentvm.process import Pending, begin
@@ -20,10 +26,25 @@ from agentvm.values import NamedTuple
 _PATIENCE = 5.0
 """Seconds for all hosts together: gh asks the keyring, which may ask the user."""
 _LARGEST_FILE = 100_000
+_LARGEST_SETTINGS = 10_000
+"""Bytes of config.yml, since it travels with the session."""
+_VERSION = 'version: "1"\n'
 _MOST_HOSTS = 8
 _DOTCOM = "github.com"
 _VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")
 _ENTERPRISE_VARIABLES = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+
+
+# The name says what is in it, so it is made once, and a session that has the older one keeps it.
+_OWN_CONFIGURATION = """\
+gh_configuration() {
+    GH_CONFIG_DIR=$state/gh/$1
+    export GH_CONFIG_DIR
+    [ -d "$GH_CONFIG_DIR" ] && return
+    new=$GH_CONFIG_DIR.$$
+    (umask 077 && mkdir -p "$new" && ln -s "$HOME/.config/gh/hosts.yml" "$new/hosts.yml" &&
+        printf '%s' "$2" >"$new/config.yml" && mv "$new" "$GH_CONFIG_DIR") || say 'gh in this VM has no configuration'
+}"""
 
 
 class Login(NamedTuple):
@@ -42,6 +63,7 @@ class Question:
     def __init__(self, host: Host, directory: str) -> None:
         self._environment = host.environment
         self._path = os.path.join(directory, "hosts.yml")
+        self._settings = os.path.join(directory, "config.yml")
         self._logins: tuple[Login, ...] = ()
         self._notice = ""
         self._asked: dict[str, Pending | str] = {}
@@ -64,7 +86,8 @@ class Question:
         deadline = time.monotonic() + _PATIENCE
         answers = {name: _answer(asked, deadline) for name, asked in self._asked.items()}
         logins = tuple(login._replace(**answers.get(login.host, {})) for login in self._logins)
-        return _plan(self._environment, logins, self._notice)
+        found = _plan(self._environment, logins, self._notice)
+        return found._replace(contribution=_with_configuration(found.contribution, self._settings))
 
 
 def ask_github(host: Host, directory: str) -> Question:
@@ -88,6 +111,26 @@ def _answer(asked: Pending | str, deadline: float) -> dict[str, str]:
 
 def _is_word(token: str) -> bool:
     return 0 < len(token) < 5000 and token.isascii() and token.isprintable() and " " not in token
+
+
+# --- The configuration -------------------------------------------------------------------------------------------------
+
+
+def _with_configuration(contribution: Contribution, path: str) -> Contribution:
+    """With one of the guest's own, unless the host's has been brought to the newest form already."""
+    notices = contribution.notices
+    try:
+        settings = _read(path, _LARGEST_SETTINGS)
+    except ValueError as problem:
+        settings = ""
+        notices += (f"{path} can't be used, so gh in the VM has none of its settings: {problem}.",)
+    if any(line.startswith("version:") for line in settings.splitlines()):
+        return contribution
+    # gh ends its lines; who edited the file may not have.
+    text = settings + ("" if not settings or settings.endswith("\n") else "\n") + _VERSION
+    digest = sha256(text.encode(errors="surrogateescape"))[:16]
+    lines = (*contribution.lines, f"gh_configuration {digest} {quote(text)}")
+    return Contribution("\n".join(filter(None, (contribution.functions, _OWN_CONFIGURATION))), lines, notices)
 
 
 # --- The variables -----------------------------------------------------------------------------------------------------
@@ -136,7 +179,7 @@ def _crowded(login: Login, variable: str) -> str:
 # --- hosts.yml ---------------------------------------------------------------------------------------------------------
 
 
-def _read(path: str) -> str:
+def _read(path: str, largest: int = _LARGEST_FILE) -> str:
     """The file's text, "" when there is none. Raises ValueError with the reason when it can't be used."""
     import stat
 
@@ -149,11 +192,11 @@ def _read(path: str) -> str:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("it is not a file")
-        content = os.read(descriptor, _LARGEST_FILE + 1)
+        content = os.read(descriptor, largest + 1)
     finally:
         os.close(descriptor)
-    if len(content) > _LARGEST_FILE:
-        raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
     return content.decode("utf-8", "replace")
 
 

@@ -12,8 +12,8 @@ import pytest
 from standin import Warm, warm
 
 BARE = [sys.executable, "-I", "-S"]
-ANY_START = frozenset("__future__ _collections_abc _stat gc genericpath os posixpath stat".split())
-"""What every start imports beside Python's own modules for running a file."""
+ANY_START = frozenset("__future__ _collections_abc _stat errno gc genericpath os posixpath stat".split())
+"""What every start imports beside what Python needs to run a file; os.path itself imports errno from 3.13 on."""
 LIGHT = frozenset(
     # contextlib, and what it is made of.
     """_collections _functools _operator _weakref collections contextlib copyreg functools itertools keyword operator reprlib

@@ -131,6 +131,7 @@ class Resident:
         codex = {"auth_mode": "apikey", "OPENAI_API_KEY": self.secret("sk-proj-")}
         self.write(".codex/auth.json", json.dumps(codex))
         self.write(".local/share/opencode/auth.json", json.dumps({"anthropic": key}))
+        self.write(".config/gh/config.yml", 'version: "1"\n')
         self.write(".config/gh/hosts.yml", HOSTS.format(token=self.secret("gho_")))
         self.write(".git-credentials", f"https://resident:{self.secret('pw-')}@git.example\n")
 

@@ -95,6 +95,20 @@ def test_ghs_login_is_the_hosts(resident: Resident) -> None:
     assert "not logged into any" not in there.err
 
 
+def test_the_configuration_of_an_older_gh_is_not_what_the_guest_has_to_rewrite(resident: Resident) -> None:
+    """A newer gh would, and fail, since it can only read the host's."""
+    settings = resident.home / ".config/gh/config.yml"
+    newest = settings.read_text()
+    settings.write_text("editor: nano\n")
+    try:
+        script = 'cat "$GH_CONFIG_DIR/config.yml" && gh config get editor && gh auth token --hostname github.com'
+        said = ask(resident, "shell", "--", "sh", "-c", script).out.decode().splitlines()
+    finally:
+        settings.write_text(newest)
+    assert said[:3] == ["editor: nano", 'version: "1"', "nano"]
+    assert said[3].startswith("gho_")
+
+
 def compare(resident: Resident, words: list[str]) -> None:
     here = resident.computer.host(resident.project, *words)
     there = resident.computer.run(resident.project, *words)

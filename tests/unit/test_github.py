@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from agentvm.github import Login, ask_github, parse_hosts
-from agentvm.model import GitHub, Host
+from agentvm.model import Contribution, GitHub, Host
 
 STAND_IN = """\
 #!/bin/sh
@@ -23,6 +23,7 @@ echo "$4" >>"{notes}/asked"
 echo "no oauth token" >&2
 exit 1
 """
+NEWEST = 'git_protocol: https\nversion: "1"\n'
 VARIABLES = "GH_TOKEN GITHUB_TOKEN GH_ENTERPRISE_TOKEN GITHUB_ENTERPRISE_TOKEN GH_HOST".split()
 
 
@@ -63,6 +64,7 @@ def gh(host: Host, tmp_path: Path) -> Gh:
         (programs / name).symlink_to(shutil.which(name) or "")
     made = Gh(host._replace(environment={"HOME": host.home, "PATH": str(programs)}), notes)
     made.directory.mkdir(parents=True)
+    (made.directory / "config.yml").write_text(NEWEST)
     return made
 
 
@@ -283,6 +285,76 @@ def test_comments_and_unknown_keys_are_passed_over() -> None:
 
 def test_a_host_may_have_a_port() -> None:
     assert parse_hosts("corp.example:8443:\n    user: ann\n") == (Login("corp.example:8443"),)
+
+
+# --- The configuration of an older gh ----------------------------------------------------------------------------------
+
+FUNCTIONS = 'state=$HOME/.local/state/agentvm\nsay() { printf "agentvm: %s\\n" "$1" >&2; }\n'
+OLD = "github.com:\n    oauth_token: gho_old\n    user: ann\n    git_protocol: https\n"
+SETTINGS = "git_protocol: ssh\naliases:\n    co: pr checkout\n    it's: '!echo \"$HOME\"'\n"
+
+
+def in_guest(gh: Gh, found: GitHub, command: str) -> subprocess.CompletedProcess[str]:
+    """The host's home serves as the guest's, where the shared directory is at the same place."""
+    script = "\n".join((FUNCTIONS, found.contribution.functions, *found.contribution.lines, command))
+    environment = {"HOME": gh.host.home, "PATH": os.environ["PATH"]}
+    return subprocess.run(["/bin/sh", "-euc", script], env=environment, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("settings", [None, "", SETTINGS, SETTINGS.rstrip("\n"), "# no more\n"])
+def test_the_guest_has_a_configuration_of_its_own_with_the_hosts_settings(gh: Gh, settings: str | None) -> None:
+    file = gh.directory / "config.yml"
+    file.unlink()
+    if settings is not None:
+        file.write_text(settings)
+    found = gh.find(OLD)
+    assert found.contribution.notices == ()
+    for _ in range(2):
+        done = in_guest(gh, found, 'cd "$GH_CONFIG_DIR" && pwd && cat hosts.yml && cat config.yml')
+        place, text = done.stdout.split("\n", 1)
+        assert text == OLD + "".join(f"{line}\n" for line in (settings or "").splitlines()) + 'version: "1"\n'
+        assert done.stderr == ""
+    assert Path(place).stat().st_mode & 0o077 == 0
+    assert [path.name for path in Path(place).parent.iterdir()] == [Path(place).name]
+
+
+def test_the_newest_configuration_is_the_guests_too(gh: Gh) -> None:
+    assert gh.find(OLD).contribution == Contribution()
+
+
+def test_a_change_of_the_hosts_comes_with_the_next_session(gh: Gh) -> None:
+    for pager in ("less", "cat"):
+        (gh.directory / "config.yml").write_text(f"pager: {pager}\n")
+        done = in_guest(gh, gh.find(OLD), 'cat "$GH_CONFIG_DIR/config.yml"')
+        assert done.stdout == f'pager: {pager}\nversion: "1"\n'
+
+
+@pytest.mark.parametrize("kind", ["huge", "pipe", "directory"])
+def test_settings_that_can_not_be_read_get_one_notice(gh: Gh, kind: str) -> None:
+    file = gh.directory / "config.yml"
+    file.unlink()
+    if kind == "huge":
+        file.write_text("#" * 10_001)
+    else:
+        (os.mkfifo if kind == "pipe" else os.mkdir)(file)
+    found = gh.find(OLD)
+    (notice,) = found.contribution.notices
+    assert f"{file} can't be used" in notice
+    assert in_guest(gh, found, 'cat "$GH_CONFIG_DIR/config.yml"').stdout == 'version: "1"\n'
+
+
+@pytest.mark.parametrize(("content", "token"), [(OLD, "gho_old"), (KEYRING, "gho_ring"), (KEYRING + OWN, "gho_file")])
+def test_a_newer_gh_works_with_what_an_older_one_left_and_rewrites_nothing(gh: Gh, content: str, token: str) -> None:
+    """Since 2.40 gh would; one from before shows only that the rest does no harm."""
+    assert REAL, "this test needs gh"
+    gh.keyring(github_com="gho_ring")
+    (gh.directory / "config.yml").write_text(SETTINGS)
+    found = gh.find(content)
+    before = {path.name: path.read_bytes() for path in gh.directory.iterdir()}
+    assert in_guest(gh, found, f"'{REAL}' auth token --hostname github.com").stdout == f"{token}\n"
+    assert "co:" in in_guest(gh, found, f"'{REAL}' alias list").stdout
+    assert in_guest(gh, found, f"'{REAL}' config get git_protocol").stdout == "ssh\n"
+    assert {path.name: path.read_bytes() for path in gh.directory.iterdir()} == before
 
 
 # --- The real gh -------------------------------------------------------------------------------------------------------
