@@ -56,8 +56,8 @@ def act(world: World, typed: Typed, columns: int) -> str:
 
 
 def settled(text: str, world: World, digests: set[str]) -> str:
-    """Without what is another one each time: names, moments, process ids, and the paths of agentvm and its cache, which an
-    archive alone has and a source tree has not. What stands for a path is shorter, so nothing is beside one."""
+    """Without what is another one each time: names, moments, process ids, lines of a script, and the paths of agentvm and its
+    cache, which an archive alone has and a source tree has not. What stands for a path is shorter, so nothing is beside one."""
     cache = _wrapped(f"{world.environment['XDG_CACHE_HOME']}/agentvm")
     text = re.sub(rf"agentvm:\s(?:to\sbe\sremoved:|would\sremove)\s+{cache}\n", "", text)
     for secret in (world.directory.name.removeprefix("av-"), *sorted(digests)):
@@ -66,6 +66,8 @@ def settled(text: str, world: World, digests: set[str]) -> str:
     text = re.sub(r"(?s)(ProxyCommand) .*?--connect\s+'[^']*'", r"\1 PROGRAM ssh-config --connect NAME", text)
     for begin, end in (("/logs/provision-", ".log"), ("/replaced/", "--git-hooks-post-checkout")):
         text = re.sub(rf"{_wrapped(begin)}[\s\d-]*?{_wrapped(end)}", f"{begin}DATE{end}", text)
+    # Shells count the lines of what they evaluate each in their own way.
+    text = re.sub(r"/bin/sh: \d+:", "/bin/sh: LINE:", text)
     return timeless(text)
 
 
