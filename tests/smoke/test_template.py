@@ -15,13 +15,13 @@ TEMPLATE = next(setting.default for setting in SETTINGS if setting.name == "base
 
 
 @pytest.mark.parametrize(
-    ("host", "mount_type", "machine"),
+    ("host", "mount_type", "vm_type"),
     [("linux", "9p", "qemu"), ("linux", "virtiofs", "qemu"), ("macos", "virtiofs", "vz")],
 )
 def test_lima_accepts_the_default_template(
-    computer: Computer, tmp_path: Path, host: str, mount_type: str, machine: str
+    computer: Computer, tmp_path: Path, host: str, mount_type: str, vm_type: str
 ) -> None:
-    document = json.loads(base_document(TEMPLATE, mount_type)) | {"vmType": machine}
+    document = json.loads(base_document(TEMPLATE, mount_type)) | {"vmType": vm_type}
     path = tmp_path / f"{host}.yaml"
     path.write_text(json.dumps(document))
     computer.lima("validate", str(path))
