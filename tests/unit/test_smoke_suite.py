@@ -10,7 +10,6 @@ from pathlib import Path
 from tests.smoke.computer import SWITCH
 
 ROOT = Path(__file__).parents[2]
-NO_TESTS = 5
 
 
 def test_each_stage_finds_what_it_asks_for() -> None:
@@ -34,4 +33,4 @@ def test_each_stage_finds_what_it_asks_for() -> None:
         check=False,
         timeout=120,
     )
-    assert done.returncode == NO_TESTS, done.stdout
+    assert done.returncode == 0, done.stdout
