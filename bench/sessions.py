@@ -13,6 +13,8 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from clock import TELLS_TIME, Case, find_interpreter, measure
@@ -35,13 +37,17 @@ def main(argv: list[str]) -> None:
     reader.add_argument("rounds", nargs="?", type=int, default=15)
     reader.add_argument("--peer", metavar="REPOSITORY")
     options = reader.parse_args(argv)
-    with computer() as made:
+    with tempfile.TemporaryDirectory(prefix="agentvm-bench-") as scratch, ExitStack() as opened:
+        if options.peer:
+            # First, since a VM takes minutes.
+            subprocess.run(["git", "clone", "--quiet", options.peer, scratch], check=True)
+        made = opened.enter_context(computer())
         project = made.project("bench")
         made.ok(project, "shell", "--", "true")
         name = str(made.status(project)["instance"])
         chosen = cases(made, project, name)
         if options.peer:
-            chosen["sylvinus/agent-vm run true"] = peer(made, project, name, options.peer)
+            chosen["sylvinus/agent-vm run true"] = peer(made, project, name, scratch)
         results = measure(chosen, options.rounds)
     show(results, options.rounds)
 
@@ -72,11 +78,10 @@ def stand_in(directory: Path) -> Path:
     return programs
 
 
-def peer(made: Computer, project: Path, name: str, repository: str) -> Case:
-    checkout, state = made.directory / "peer", made.directory / "peer-state"
-    subprocess.run(["git", "clone", "--quiet", repository, str(checkout)], check=True)
+def peer(made: Computer, project: Path, name: str, checkout: str) -> Case:
+    state = made.directory / "peer-state"
     state.mkdir()
-    words = ["bash", "-c", PEER, "bash", str(checkout), name, str(state)]
+    words = ["bash", "-c", PEER, "bash", checkout, name, str(state)]
     return Case(words, {**os.environ, "LIMA_HOME": str(made.lima_home)}, project)
 
 
