@@ -59,8 +59,10 @@ EPOCH = 315532800
 SMOKE_SWITCH = "AGENTVM_RUN_INTEGRATION_SMOKE"
 AGENTS = ROOT / "build" / "agents"
 AGENTS_SWITCH = "AGENTVM_TEST_AGENTS"
-PACKAGES = {"ssh": "openssh-client"}
+PACKAGES = {"ssh": "openssh-client", "ksh": "ksh93u+m"}
 """Of the programs whose package has another name."""
+SHELLS = ["dash", "bash", "zsh", "ksh", "mksh", *(["busybox"] if sys.platform != "darwin" else [])]
+"""Those that have to understand the archive's first lines; macOS has no busybox."""
 LIMA_BENCHES = ("sessions", "first_run")
 NO_TESTS = 5
 """pytest's exit status when nothing was selected."""
@@ -128,7 +130,7 @@ def release(arguments: "list[str]") -> int:
 def test(arguments: "list[str]") -> int:
     """Check and test everything that needs no Lima."""
     tools = make_environment().parent
-    require_programs("git", "jq", "gh", "less", "tmux", "zsh", "fish", "mandoc", "ruby", "ssh")
+    require_programs("git", "jq", "gh", "less", "tmux", "fish", "mandoc", "ruby", "ssh", *SHELLS)
     sources = ["src", "build.py", "tests", "bench", "docs/session"]
     check("lint", [tools / "ruff", "check", "."])
     check("format", [tools / "ruff", "format", "--check", "."])

@@ -21,6 +21,7 @@ from agentvm.errors import Error
 from agentvm.model import Contribution, GitHub, Host
 from agentvm.process import Pending, begin
 from agentvm.quoting import quote
+from agentvm.untrusted import read_text
 from agentvm.values import NamedTuple
 
 _PATIENCE = 5.0
@@ -68,7 +69,7 @@ class Question:
         self._notice = ""
         self._asked: dict[str, Pending | str] = {}
         try:
-            self._logins = parse_hosts(_read(self._path))
+            self._logins = parse_hosts(_read(self._path, _LARGEST_FILE))
         except ValueError as problem:
             self._notice = f"{self._path} can't be used, so gh in the VM may not be logged in: {problem}."
         for login in self._logins:
@@ -88,6 +89,14 @@ class Question:
         logins = tuple(login._replace(**answers.get(login.host, {})) for login in self._logins)
         found = _plan(self._environment, logins, self._notice)
         return found._replace(contribution=_with_configuration(found.contribution, self._settings))
+
+
+def _read(path: str, largest: int) -> str:
+    """The file's text, "" when there is none. Raises ValueError with the reason when it can't be used.
+
+    With QEMU and virtiofs a guest's root can write to the directory, so a link there is not the user's.
+    """
+    return read_text(path, largest, follow=False) or ""
 
 
 def ask_github(host: Host, directory: str) -> Question:
@@ -177,27 +186,6 @@ def _crowded(login: Login, variable: str) -> str:
 
 
 # --- hosts.yml ---------------------------------------------------------------------------------------------------------
-
-
-def _read(path: str, largest: int = _LARGEST_FILE) -> str:
-    """The file's text, "" when there is none. Raises ValueError with the reason when it can't be used."""
-    import stat
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return ""
-    except OSError as problem:
-        raise ValueError(problem.strerror) from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a file")
-        content = os.read(descriptor, largest + 1)
-    finally:
-        os.close(descriptor)
-    if len(content) > largest:
-        raise ValueError(f"it is larger than {largest} bytes")
-    return content.decode("utf-8", "replace")
 
 
 def parse_hosts(text: str) -> tuple[Login, ...]:

@@ -127,6 +127,23 @@ def test_the_users_own_directory_leads_by_a_link_of_the_guests_to_a_secret(
     record(f"{by} leads into the project, where a guest put a link", "refused with the reason")
 
 
+@pytest.mark.parametrize("file", ["config.yml", "hosts.yml"])
+def test_ghs_files_become_links_to_a_secret(ready: World, file: str, record: Record) -> None:
+    """They are mounted read-only, and with QEMU and virtiofs a guest's root can write there."""
+    (ready.home / "secret").write_text(
+        f"{MARK}\n" if file == "config.yml" else f"github.com:\n    oauth_token: {MARK}\n"
+    )
+    (ready.config / "gh").mkdir(exist_ok=True)
+    (ready.config / "gh/hosts.yml").write_text("github.com:\n    user: me\n")
+    (ready.config / "gh" / file).unlink(missing_ok=True)
+    (ready.config / "gh" / file).symlink_to(ready.home / "secret")
+    done = ready.ok("shell", "--", "sh", "-c", 'env; cat "$GH_CONFIG_DIR/config.yml"')
+    assert MARK not in done.out + done.err
+    assert f"gh/{file} can't be used" in done.err
+    assert "it is a link, which a VM could have made" in done.err
+    record(f"gh's {file} became a link to a secret", "not followed, and said")
+
+
 def test_a_guest_that_removes_its_git_does_not_get_the_work_tree_around(ready: World, record: Record) -> None:
     inner = ready.project / "inner"
     inner.mkdir()

@@ -188,11 +188,9 @@ def make_computer() -> Computer:
 
 
 def remove_base(computer: Computer) -> None:
-    """Remove what projects are cloned from, so that who needs a base makes one anew."""
-    if not os.environ.get(KEPT_PREFIX):
-        names = (path.name for path in computer.own_directories())
-        bases = [name for name in names if name.startswith(f"{computer.prefix}-base")]
-        remove_instances(computer.limactl, [computer.lima_home / name for name in bases])
+    """Remove what projects are cloned from, so that who needs a base makes one anew; but not a base that is kept."""
+    base = f"{computer.prefix}-base"
+    remove_instances(computer.limactl, [path for path in computer.own_directories() if path.name.startswith(base)])
 
 
 def remove_computer(computer: Computer) -> None:
