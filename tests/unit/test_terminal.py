@@ -239,10 +239,13 @@ def test_what_is_typed_is_shown_once(terminal: Terminal) -> None:
 
 def test_the_window_size_is_followed(terminal: Terminal) -> None:
     terminal.resize(24, 80)
-    terminal.attend("stty size; trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done")
+    process = terminal.attend("stty size; trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done")
     assert b"24 80" in terminal.see(b"ready")
     terminal.resize(50, 132)
     terminal.see(b"50 132")
+    # The loop reads nothing, so it would outlive its terminal.
+    process.terminate()
+    assert terminal.end(process) == 128 + signal.SIGTERM
 
 
 def test_all_that_is_printed_arrives(terminal: Terminal) -> None:
